@@ -1,0 +1,1 @@
+"""Claims to verdicts: evidence tables, meta-analysis, and a trace to the page."""

@@ -1,0 +1,82 @@
+"""The errors a user can meet: one clear sentence each, with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class RetroEvidenceError(ValueError):
+    """Base of every error this library raises on purpose; also a ``ValueError``."""
+
+
+class EffectError(RetroEvidenceError):
+    """Numbers from which an effect size cannot be computed."""
+
+
+class PoolError(RetroEvidenceError):
+    """Effects that cannot be pooled as asked."""
+
+
+class UnknownNameError(RetroEvidenceError):
+    """A table, column, study, claim or method that does not exist."""
+
+
+class TableError(RetroEvidenceError):
+    """A cell, column or file that breaks the record of its table.
+
+    Parameters
+    ----------
+    file : str
+        File name, without the directory.
+    rule : str
+        The rule that is broken, as a phrase ("is not one of: yes, no").
+    fix : str
+        How to mend it, as an imperative ("write yes or no").
+    row : int, optional
+        Line of the file as an editor counts it (the header is line 1).
+    column : str, optional
+        Column name.
+    value : object, optional
+        The value found.
+
+    Examples
+    --------
+    >>> print(TableError("arms.csv", "is not a number", "write 3.5", row=7, column="sd", value="x"))
+    arms.csv, line 7, column sd: 'x' is not a number; write 3.5.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        rule: str,
+        fix: str,
+        *,
+        row: int | None = None,
+        column: str | None = None,
+        value: object = None,
+    ) -> None:
+        self.file, self.rule, self.fix = file, rule, fix
+        self.row, self.column, self.value = row, column, value
+        where = ", ".join(
+            [file]
+            + ([f"line {row}"] if row is not None else [])
+            + ([f"column {column}"] if column is not None else [])
+        )
+        what = f"{value!r} {rule}" if value is not None else rule
+        super().__init__(f"{where}: {what}; {fix}.")
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
+    """Say that `name` is no `kind`, with the nearest names and, when short, all of them.
+
+    Examples
+    --------
+    >>> print(unknown_name("table", "arm", ["arms", "claims"]))
+    no table is called 'arm'; did you mean 'arms'? Known: arms, claims.
+    """
+    names = sorted(known)
+    near = get_close_matches(str(name), names, n=3)
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
+    listed = f" Known: {', '.join(names)}." if len(names) <= 40 else f" There are {len(names)}."
+    return UnknownNameError(f"no {kind} is called {name!r}{hint}{listed}")
