@@ -1,1 +1,83 @@
-"""Claims to verdicts: evidence tables, meta-analysis, and a trace to the page."""
+"""Claims to verdicts: evidence tables, meta-analysis, and a trace to the page.
+
+A table of contents: every public name, and the module it lives in. Names are imported when they
+are first used, so that ``import retroevidence`` costs next to nothing.
+
+>>> import retroevidence as rv
+>>> rv.pool(yi=[0.2, 0.4, 0.1], vi=[0.04, 0.09, 0.05]).k
+3
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from retroevidence.errors import RetroEvidenceError
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "tables": "loaders.tables",
+    "load": "loaders.tables",
+    "describe": "loaders.cards",
+    "study": "loaders.cards",
+    "validate": "loaders.record",
+    "bibliography": "loaders.bibliography",
+    "reference": "loaders.bibliography",
+    "PubMed": "loaders.pubmed",
+    "new": "loaders.scaffold",
+    "effect_size": "effects.measures",
+    "effects": "claims.evidence",
+    "pool": "meta.pool",
+    "Pooled": "meta.result",
+    "combine": "meta.combine",
+    "check": "claims.check",
+    "check_all": "claims.check",
+    "Checked": "claims.check",
+    "trace": "claims.trace",
+    "source_rows": "claims.trace",
+    "audit": "claims.citations",
+    "forest": "report.forest",
+    "funnel": "report.funnel",
+    "reproduce": "report.reproduce",
+}
+
+#: Names that stand for a whole module.
+_MODULES = {"combine"}
+
+__all__ = ["RetroEvidenceError", "__version__", *sorted(_WHERE)]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from retroevidence.claims.check import Checked, check, check_all
+    from retroevidence.claims.citations import audit
+    from retroevidence.claims.evidence import effects
+    from retroevidence.claims.trace import source_rows, trace
+    from retroevidence.effects.measures import effect_size
+    from retroevidence.loaders.bibliography import bibliography, reference
+    from retroevidence.loaders.cards import describe, study
+    from retroevidence.loaders.pubmed import PubMed
+    from retroevidence.loaders.record import validate
+    from retroevidence.loaders.scaffold import new
+    from retroevidence.loaders.tables import load, tables
+    from retroevidence.meta import combine
+    from retroevidence.meta.pool import pool
+    from retroevidence.meta.result import Pooled
+    from retroevidence.report.forest import forest
+    from retroevidence.report.funnel import funnel
+    from retroevidence.report.reproduce import reproduce
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_WHERE[name]}")
+    value = module if name in _MODULES else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

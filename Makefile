@@ -1,0 +1,57 @@
+# Everything a fresh machine needs: Python 3.11 or newer, and make.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PINS   := requirements/newest.txt
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install reproduce test check format notebooks tables test-oldest test-newest clean
+
+help:  ## Show the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml $(PINS)
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed, this is {v.major}.{v.minor}; call: make PYTHON=/path/to/python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(PINS) --editable ".[dev]"
+	@touch $@
+
+install: $(STAMP)  ## Make the virtual environment and install the library in it
+
+reproduce: $(STAMP)  ## Install, check every claim, write results/
+	@$(BIN)/retroevidence reproduce --out results
+
+check: $(STAMP)  ## Lint, formatting, types, direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(STAMP) check  ## The same checks, the main job, then the tests
+	@$(BIN)/retroevidence reproduce --out results
+	$(BIN)/python -m pytest
+
+format: $(STAMP)  ## Sort imports and format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+notebooks: $(STAMP)  ## Run the notebooks in place, keeping their outputs
+	$(BIN)/python notebooks/run.py
+
+tables: $(STAMP)  ## Rewrite what is generated in README.md and in data/datapackage.json
+	$(BIN)/retroevidence validate --refresh
+	$(BIN)/python tests/readme.py
+
+test-oldest:  ## Run the tests on the oldest versions the library allows
+	$(MAKE) test-pins VENV=.venv-oldest PINS=requirements/oldest.txt
+
+test-newest:  ## Run the tests on the newest versions the registry has
+	$(MAKE) test-pins VENV=.venv-newest PINS=/dev/null
+
+.PHONY: test-pins
+test-pins: $(STAMP)
+	$(BIN)/python -m pytest
+
+clean:  ## Remove results and caches, keep the environment
+	rm -rf results .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,150 @@
+"""The synthesis ladder: pooled effects, else combined p-values, else directions, else nothing.
+
+The highest rung with enough independent comparisons is the headline; the lower ones are shown.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr
+
+from retroevidence.claims import rules
+from retroevidence.meta.combine import sign_test, stouffer
+from retroevidence.meta.pool import pool
+from retroevidence.meta.result import Pooled
+
+EFFECTS, P_VALUES, DIRECTIONS, NONE = "effects", "p-values", "directions", "none"
+
+#: Fewest independent comparisons for a rung to be the headline.
+ENOUGH = {EFFECTS: 2, P_VALUES: 2, DIRECTIONS: 1}
+
+RUNG_COLUMNS = ["rung", "k", "estimate", "ci_low", "ci_high", "p_value", "reading"]
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """What each rung says about one set of effect rows, and which of them is the headline."""
+
+    rung: str
+    pooled: Pooled | None
+    verdict: rules.Verdict
+    rungs: pd.DataFrame
+
+
+def classify(frame: pd.DataFrame, sign: int) -> pd.DataFrame:
+    """Add to each effect row the strongest rung it can enter, and how it stands to the claim.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Effect rows.
+    sign : {1, -1}
+        The claimed side.
+
+    Returns
+    -------
+    DataFrame
+        The rows with ``rung``, ``p_claim`` (one-sided p for the claim) and ``for_claim`` (1 on its
+        side, -1 on the other, 0 null, missing when unknown).
+    """
+    frame = frame.copy()
+    sized = frame["yi"].notna() & frame["vi"].notna()
+    z = frame["yi"].where(sized) / np.sqrt(frame["vi"].where(sized).astype(float))
+    p = frame["p_one_sided"].fillna(pd.Series(1 - ndtr(z.astype(float)), index=frame.index))
+    frame["p_claim"] = p if sign > 0 else 1 - p
+    frame["for_claim"] = sign * frame["direction"].astype(float)
+    frame["rung"] = np.select(
+        [sized, frame["p_claim"].notna(), frame["for_claim"].notna()],
+        [EFFECTS, P_VALUES, DIRECTIONS],
+        NONE,
+    )
+    return frame
+
+
+def synthesise(
+    frame: pd.DataFrame, sign: int, *, smallest: float, limits: tuple[float, float] | None = None
+) -> Synthesis:
+    """Climb the ladder for classified effect rows.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Rows from `classify`, one per independent comparison.
+    sign : {1, -1}
+        The claimed side.
+    smallest : float
+        Smallest difference that matters, in units of the measure.
+    limits : (float, float), optional
+        A claimed range on the scale of the measure.
+    """
+    rows: list[dict[str, object]] = []
+    verdicts: dict[str, rules.Verdict] = {}
+
+    sized = frame[frame["rung"] == EFFECTS]
+    pooled = pool(sized) if len(sized) else None
+    if pooled is not None:
+        if limits is None:
+            verdicts[EFFECTS] = rules.from_effects(pooled, sign, smallest)
+        else:
+            verdicts[EFFECTS] = rules.from_range(pooled, *limits)
+        rows.append(
+            {
+                "rung": EFFECTS,
+                "k": pooled.k,
+                "estimate": pooled.estimate,
+                "ci_low": pooled.ci.low,
+                "ci_high": pooled.ci.high,
+                "p_value": pooled.p_value,
+            }
+        )
+
+    side = frame["for_claim"]
+    n_for, n_against = int((side > 0).sum()), int((side < 0).sum())
+    n_null = int((side == 0).sum())
+    signs = sign_test(n_for, n_for + n_against) if n_for + n_against else None
+    sign_p = signs.p_value if signs else 1.0
+
+    tested = frame["p_claim"].dropna()
+    if len(tested):
+        combined = stouffer(tested.to_numpy(float))
+        verdicts[P_VALUES] = rules.from_p_values(
+            combined.p_value, len(tested), n_for, n_against, sign_p
+        )
+        rows.append({"rung": P_VALUES, "k": len(tested), "p_value": combined.p_value})
+    if n_for + n_against + n_null:
+        verdicts[DIRECTIONS] = rules.from_directions(n_for, n_against, n_null, sign_p)
+        share = n_for / (n_for + n_against) if signs else math.nan
+        rows.append(
+            {
+                "rung": DIRECTIONS,
+                "k": n_for + n_against + n_null,
+                "estimate": share,
+                "ci_low": signs.ci.low if signs else math.nan,
+                "ci_high": signs.ci.high if signs else math.nan,
+                "p_value": sign_p,
+            }
+        )
+
+    enough = {str(r["rung"]): int(str(r["k"])) for r in rows}
+    rung = next((r for r in ENOUGH if enough.get(r, 0) >= ENOUGH[r]), NONE)
+    for row in rows:
+        row["reading"] = verdicts[str(row["rung"])].reason
+    if limits is not None and rung in (P_VALUES, DIRECTIONS):
+        # A p-value or a direction says nothing about how large an effect is.
+        verdict = rules.Verdict(
+            rules.INCONCLUSIVE, "no two results give a size, so the range cannot be judged"
+        )
+    elif rung == NONE:
+        verdict = rules.none("no located result gives a size, a p-value or a direction")
+    else:
+        verdict = verdicts[rung]
+    return Synthesis(
+        rung=rung,
+        pooled=pooled,
+        verdict=verdict,
+        rungs=pd.DataFrame(rows, columns=RUNG_COLUMNS),
+    )

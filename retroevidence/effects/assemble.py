@@ -1,0 +1,470 @@
+"""From comparisons in the tables to effect rows: the strongest statement each report supports.
+
+A *comparison* names the rows of one result: a pair of arms (experimental, comparator), one or more
+contrast rows, or both. `assemble` climbs down the ladder for each of them:
+
+=========== ============================================ =========================================
+basis       from                                         result
+=========== ============================================ =========================================
+reported    means, SDs and n of both arms; an estimate   exact ``yi``, ``vi``
+            with its standard error or interval
+derived     t, F(1, df) or an exact p with n             exact algebra; ``how`` names it
+bounded     a size with only a p bound; "p < .05" or     the largest ``vi`` the bound allows, or
+            "p > .05"; a direction                       ``yi`` within (``lower``, ``upper``)
+unusable    nothing of the above                         the reason in ``how``
+=========== ============================================ =========================================
+
+Signs are experimental (backward) minus comparator. Only where `toward_benefit` is asked, as when
+scales that run in opposite senses meet in one analysis, is the sign of a scale on which lower is
+better turned, and ``how`` says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from retroevidence.effects import recover
+from retroevidence.effects.measures import effect_size
+from retroevidence.errors import EffectError, unknown_name
+
+NAN = float("nan")
+
+#: Measures that `assemble` can make, by the design of the comparison.
+BETWEEN_GROUPS = ("SMD", "MD")
+WITHIN_PERSON = ("ROMC",)
+MEASURES = (*BETWEEN_GROUPS, *WITHIN_PERSON)
+
+#: Words of `direction` and their sign; a null result has the sign 0 and no side.
+SIGNS = {"higher": 1, "lower": -1, "none": 0}
+
+#: Columns of the frame that `assemble` returns, in order.
+COLUMNS = (
+    "study_id comparison outcome instrument measure yi vi lower upper basis how n_experimental "
+    "n_comparator unit direction p_value p_op p_one_sided rows locator source_url label"
+).split()
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One effect row while it is being made."""
+
+    yi: float = NAN
+    vi: float = NAN
+    lower: float = NAN
+    upper: float = NAN
+    basis: str = "unusable"
+    how: str = ""
+
+
+def pair(
+    arms: pd.DataFrame, contrasts: pd.DataFrame, *, outcome: str | None = None, **filters: Any
+) -> pd.DataFrame:
+    """List the comparisons that the tables contain: matched arms, and contrast rows.
+
+    Arms match when study, outcome, instrument, muscle, unit, condition and timepoint are equal and
+    exactly one arm of each role is there. Contrast rows within one group (before against after)
+    and between populations are left out: they are no effect of the experimental condition.
+
+    Parameters
+    ----------
+    arms, contrasts : DataFrame
+        Tables as `load` returns them; excluded rows are left out here.
+    outcome : str, optional
+        Keep this outcome only.
+    **filters
+        Column = value (or a list of values), applied to both tables.
+
+    Returns
+    -------
+    DataFrame
+        One row per comparison: ``study_id comparison experimental comparator contrast``.
+
+    Raises
+    ------
+    UnknownNameError
+        If a filter names no column, or `outcome` is not in the tables.
+    """
+    if outcome is not None:
+        known = {*arms["outcome"].dropna(), *contrasts["outcome"].dropna()}
+        if outcome not in known:
+            raise unknown_name("outcome", outcome, known)
+        filters = {"outcome": outcome, **filters}
+    kept = []
+    for table in (arms, contrasts):
+        keep = table["exclude"] == "no"
+        for column, wanted in filters.items():
+            if column not in arms.columns and column not in contrasts.columns:
+                raise unknown_name("column", column, {*arms.columns, *contrasts.columns})
+            if column in table.columns:
+                values = [wanted] if isinstance(wanted, str) else list(wanted)
+                keep &= table[column].isin(values)
+        kept.append(table[keep])
+    arms, contrasts = kept
+
+    keys = "study_id outcome instrument muscle unit condition_detail timepoint".split()
+    found: list[dict[str, str]] = []
+    for key, group in arms.fillna({k: "" for k in keys}).groupby(keys, sort=False):
+        sides = {role: part["arm_id"] for role, part in group.groupby("role")}
+        experimental, comparator = sides.get("experimental", []), sides.get("comparator", [])
+        if len(experimental) == 1 and len(comparator) == 1:
+            found.append(
+                {
+                    "study_id": key[0],
+                    "comparison": f"{key[0]}:{experimental.iloc[0]}",
+                    "experimental": experimental.iloc[0],
+                    "comparator": comparator.iloc[0],
+                    "contrast": "",
+                }
+            )
+    effects_of_condition = contrasts["kind"].isin(["between_groups", "within_person"])
+    for row in contrasts[effects_of_condition].itertuples():
+        found.append(
+            {
+                "study_id": row.study_id,
+                "comparison": f"{row.study_id}:{row.contrast_id}",
+                "experimental": "",
+                "comparator": "",
+                "contrast": row.contrast_id,
+            }
+        )
+    columns = ["study_id", "comparison", "experimental", "comparator", "contrast"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def assemble(
+    comparisons: pd.DataFrame,
+    arms: pd.DataFrame,
+    contrasts: pd.DataFrame,
+    *,
+    measure: str,
+    toward_benefit: bool = False,
+) -> pd.DataFrame:
+    """Make one effect row per comparison, each at the strongest rung its report supports.
+
+    Parameters
+    ----------
+    comparisons : DataFrame
+        One row per comparison with ``study_id comparison experimental comparator contrast``; the
+        last three hold row ids, blank where there is none, several contrast ids joined by ``;``.
+    arms, contrasts : DataFrame
+        Tables as `load` returns them.
+    measure : {"SMD", "MD", "ROMC"}
+        Standardised mean difference (exact J), mean difference, or log ratio of means of the same
+        people under both conditions.
+    toward_benefit : bool
+        Turn the sign where lower is better, so that positive means better everywhere.
+
+    Returns
+    -------
+    DataFrame
+        Columns `COLUMNS`. ``yi`` in units of the measure, ``vi`` its sampling variance.
+        ``direction`` is 1, -1, 0 (reported as no difference) or missing; ``p_one_sided`` is the
+        one-sided p for a positive effect.
+
+    Raises
+    ------
+    EffectError
+        If `measure` is not one of these, or a row id does not exist or is of another study.
+
+    Notes
+    -----
+    One-sided p: ``p / 2`` in the reported direction, from 1 down in the other. A bound such as
+    "p < .05" is read as its weakest value, .05. A result reported as null with no exact p and no
+    direction stands in the middle, at one half: it pulls a combination to no effect, it is never
+    dropped.
+    """
+    if measure not in MEASURES:
+        raise EffectError(f"measure {measure!r} is not one of: {', '.join(MEASURES)}.")
+    arm_rows = arms.set_index("arm_id", drop=False)
+    contrast_rows = contrasts.set_index("contrast_id", drop=False)
+    made = [
+        _one(line, arm_rows, contrast_rows, measure, toward_benefit)
+        for line in comparisons.to_dict("records")
+    ]
+    return pd.DataFrame(made, columns=list(COLUMNS))
+
+
+def _one(
+    line: dict[str, Any],
+    arm_rows: pd.DataFrame,
+    contrast_rows: pd.DataFrame,
+    measure: str,
+    toward_benefit: bool,
+) -> dict[str, Any]:
+    experimental = _find(arm_rows, line, "experimental")
+    comparator = _find(arm_rows, line, "comparator")
+    stated = _find(contrast_rows, line, "contrast")
+    sources = experimental + comparator + stated
+    if not sources:
+        raise EffectError(f"comparison {line['comparison']!r} names no arm and no contrast.")
+    pair_of_arms = (experimental[0], comparator[0]) if experimental and comparator else None
+    first = sources[0]
+
+    sign, p_value, p_op = _read(stated)
+    if sign is None and pair_of_arms and _all_known(pair_of_arms, "mean"):
+        sign = int(np.sign(float(pair_of_arms[0]["mean"]) - float(pair_of_arms[1]["mean"])))
+    n1, n2 = _sizes(pair_of_arms, stated)
+
+    if measure == "ROMC":
+        row = _ratio(pair_of_arms, stated, sign, p_value, p_op, n1)
+    else:
+        row = _difference(pair_of_arms, stated, sign, p_value, p_op, n1, n2, measure)
+    if row.basis in ("reported", "derived") and not math.isnan(row.yi):
+        sign = int(np.sign(row.yi))
+
+    lower_is_better = _first(sources, "higher_is") == "worse"
+    if toward_benefit and lower_is_better:
+        row = _Row(
+            -row.yi, row.vi, -row.upper, -row.lower, row.basis, f"{row.how}; sign turned: "
+            "lower is better on this scale",
+        )  # fmt: skip
+        sign = None if sign is None else -sign
+    ids = [str(s["arm_id"] if "arm_id" in s else s["contrast_id"]) for s in sources]
+    return {
+        "study_id": line["study_id"],
+        "comparison": line["comparison"],
+        "outcome": first["outcome"],
+        "instrument": first["instrument"],
+        "measure": measure,
+        **asdict(row),
+        "n_experimental": n1,
+        "n_comparator": n2,
+        "unit": _first(sources, "unit"),
+        "direction": NAN if sign is None else float(sign),
+        "p_value": p_value,
+        "p_op": p_op,
+        "p_one_sided": _one_sided(p_value, p_op, sign),
+        "rows": ";".join(ids),
+        "locator": "; ".join(dict.fromkeys(str(s["locator"]) for s in sources)),
+        "source_url": " ".join(dict.fromkeys(str(s["source_url"]) for s in sources)),
+        "label": line["study_id"],
+    }
+
+
+def _find(table: pd.DataFrame, line: dict[str, Any], column: str) -> list[dict[str, Any]]:
+    """Return the rows that one cell of a comparison names."""
+    cell = line.get(column)
+    if cell is None or pd.isna(cell) or not str(cell).strip():
+        return []
+    rows = []
+    for key in str(cell).split(";"):
+        if key not in table.index:
+            raise EffectError(
+                f"comparison {line['comparison']!r}, column {column}: there is no row {key!r}; "
+                "use an id of the table it is drawn from."
+            )
+        row = table.loc[key]
+        if row["study_id"] != line["study_id"]:
+            raise EffectError(
+                f"comparison {line['comparison']!r}, column {column}: row {key!r} belongs to "
+                f"{row['study_id']}, not to {line['study_id']}."
+            )
+        rows.append({str(k): v for k, v in row.to_dict().items()})
+    return rows
+
+
+def _known(value: Any) -> bool:
+    return value is not None and not pd.isna(value) and value != ""
+
+
+def _all_known(rows: Sequence[dict[str, Any]], *columns: str) -> bool:
+    return all(_known(row[column]) for row in rows for column in columns)
+
+
+def _first(rows: Sequence[dict[str, Any]], column: str) -> str:
+    return next((str(r[column]) for r in rows if _known(r.get(column))), "")
+
+
+def _number(rows: Sequence[dict[str, Any]], column: str) -> float:
+    return next((float(r[column]) for r in rows if _known(r.get(column))), NAN)
+
+
+def _read(stated: Sequence[dict[str, Any]]) -> tuple[int | None, float, str]:
+    """Return the sign, the p-value and its operator that the contrast rows report."""
+    signs = {SIGNS[r["direction"]] for r in stated if r["direction"] in SIGNS}
+    sign = signs.pop() if len(signs) == 1 else None
+    p_value = _number(stated, "p_value")
+    p_op = _first(stated, "p_op") if not math.isnan(p_value) else ""
+    return sign, p_value, p_op
+
+
+def _sizes(
+    arms: tuple[dict[str, Any], dict[str, Any]] | None, stated: Sequence[dict[str, Any]]
+) -> tuple[float, float]:
+    if arms and _all_known(arms, "n"):
+        return float(arms[0]["n"]), float(arms[1]["n"])
+    return _number(stated, "n_experimental"), _number(stated, "n_comparator")
+
+
+def _one_sided(p: float, p_op: str, sign: int | None) -> float:
+    """Return the one-sided p for a positive effect that a report supports at the least."""
+    if p_op == ">" or (sign == 0 and (math.isnan(p) or p > 0.05)):
+        return 0.5
+    if math.isnan(p) or not sign:
+        return NAN
+    half = min(max(p, 1e-300), 1.0) / 2
+    return half if sign > 0 else 1 - half
+
+
+def _difference(
+    arms: tuple[dict[str, Any], dict[str, Any]] | None,
+    stated: Sequence[dict[str, Any]],
+    sign: int | None,
+    p_value: float,
+    p_op: str,
+    n1: float,
+    n2: float,
+    measure: str,
+) -> _Row:
+    """Climb the ladder for two independent groups."""
+    if arms and _all_known(arms, "mean", "sd", "n"):
+        one, two = arms
+        yi, vi = effect_size(
+            measure,
+            m1=float(one["mean"]), sd1=float(one["sd"]), n1=float(one["n"]),
+            m2=float(two["mean"]), sd2=float(two["sd"]), n2=float(two["n"]),
+        )  # fmt: skip
+        how = "means, SDs and n of both arms"
+        if measure == "SMD":
+            how += "; standardised by the pooled SD, exact small-sample factor J (Hedges 1981)"
+        return _Row(float(yi), float(vi), basis="reported", how=how)
+
+    estimate = _number([s for s in stated if s["estimate_type"] == measure], "estimate")
+    if not math.isnan(estimate):
+        se = _number(stated, "se")
+        low, high = _number(stated, "ci_low"), _number(stated, "ci_high")
+        if math.isnan(se) and not (math.isnan(low) or math.isnan(high)):
+            se = float(recover.se_from_ci(low, high))
+            return _Row(estimate, se**2, basis="reported", how="estimate and its 95% interval")
+        if not math.isnan(se):
+            return _Row(estimate, se**2, basis="reported", how="estimate and its standard error")
+
+    sized = not (math.isnan(n1) or math.isnan(n2)) and n1 >= 2 and n2 >= 2
+    if measure == "SMD" and sized:
+        t, said = _t_statistic(stated, p_value, p_op, n1 + n2 - 2)
+        if not math.isnan(t) and sign in (1, -1):
+            yi, vi = recover.smd_from_t(sign * abs(t), n1, n2)
+            return _Row(float(yi), float(vi), basis="derived", how=f"{said} and n of both groups")
+        if p_op in ("<", ">") and not math.isnan(p_value):
+            return _bounded_smd(sign, p_value, p_op, n1, n2)
+    return _no_size(sign, p_value, p_op, sized)
+
+
+def _t_statistic(
+    stated: Sequence[dict[str, Any]], p_value: float, p_op: str, df: float
+) -> tuple[float, str]:
+    """Return |t| and how it was had: printed, from F(1, df), or from an exact two-sided p."""
+    t, f = _number(stated, "t_value"), _number(stated, "f_value")
+    if not math.isnan(t):
+        return abs(t), "reported t"
+    if not math.isnan(f) and f > 0:
+        return math.sqrt(f), "reported F read as F(1, df), t = sqrt(F)"
+    if p_op == "=" and 0 < p_value < 1:
+        return float(recover.t_from_p(p_value, df)), (
+            f"p = {p_value:g} read as the two-sided p of a t test on {df:g} degrees of freedom"
+        )
+    return NAN, ""
+
+
+def _bounded_smd(sign: int | None, p_value: float, p_op: str, n1: float, n2: float) -> _Row:
+    """Say between which values the SMD must lie for its p to be as bounded."""
+    limit, vi = recover.smd_from_t(float(recover.t_from_p(p_value, n1 + n2 - 2)), n1, n2)
+    limit, vi = float(limit), float(vi)
+    how = f"p {p_op} {p_value:g} and n of both groups, two-sided t test"
+    if p_op == ">":
+        return _Row(vi=vi, lower=-limit, upper=limit, basis="bounded", how=how)
+    if sign == 1:
+        return _Row(vi=vi, lower=limit, upper=math.inf, basis="bounded", how=how)
+    if sign == -1:
+        return _Row(vi=vi, lower=-math.inf, upper=-limit, basis="bounded", how=how)
+    return _Row(how=f"{how}, but the direction is not reported")
+
+
+def _no_size(sign: int | None, p_value: float, p_op: str, sized: bool) -> _Row:
+    """Say what is left when no size can be had: a p-value, a direction, or nothing."""
+    known_p = not math.isnan(p_value)
+    if sign is None and not (known_p and p_op == ">"):
+        return _Row(how="neither a size nor a direction is reported")
+    what = f"p {p_op} {p_value:g}" if known_p else "a direction without a p-value"
+    if sign == 0 and not known_p:
+        what = "reported as no difference, without a p-value"
+    lacking = "" if sized else "; n per group is not reported"
+    side = {1: (0.0, math.inf), -1: (-math.inf, 0.0)}.get(sign or 0, (-math.inf, math.inf))
+    return _Row(lower=side[0], upper=side[1], basis="bounded", how=f"{what}{lacking}")
+
+
+def _ratio(
+    arms: tuple[dict[str, Any], dict[str, Any]] | None,
+    stated: Sequence[dict[str, Any]],
+    sign: int | None,
+    p_value: float,
+    p_op: str,
+    n: float,
+) -> _Row:
+    """Climb the ladder for the log ratio of means of the same people."""
+    yi, size = _log_ratio(arms, stated)
+    if math.isnan(yi):
+        return _no_size(sign, p_value, p_op, not math.isnan(n))
+    if yi == 0:
+        return _Row(how=f"{size}: no difference, so no test of it can be turned into a variance")
+    se = _number([s for s in stated if s["estimate_type"] == "percent_change"], "se")
+    if not math.isnan(se):
+        vi = (se / 100 / math.exp(yi)) ** 2
+        return _Row(yi, vi, basis="derived", how=f"{size}; delta method from its standard error")
+    t, said = _t_statistic(stated, p_value, p_op, n - 1)
+    if not math.isnan(t) and t > 0:
+        how = f"{size}; {said}; variance (yi / t)²"
+        return _Row(yi, float(recover.paired_variance_from_t(yi, t)), basis="derived", how=how)
+    if p_op == "<" and 0 < p_value < 1 and n >= 2:
+        t = float(recover.t_from_p(p_value, n - 1))
+        how = f"{size}; p < {p_value:g} with n = {n:g}: the largest variance it allows, (yi / t)²"
+        return _Row(yi, float(recover.paired_variance_from_t(yi, t)), basis="bounded", how=how)
+    if arms and _all_known(arms, "mean", "sd", "n"):
+        one, two = arms
+        _, vi = effect_size(
+            "ROMC",
+            m1=float(one["mean"]), sd1=float(one["sd"]),
+            m2=float(two["mean"]), sd2=float(two["sd"]), n=float(one["n"]), r=0.0,
+        )  # fmt: skip
+        how = f"{size} and SDs; their correlation is not reported: the variance at r = 0, the "
+        return _Row(yi, float(vi), basis="bounded", how=how + "largest for any r of 0 or more")
+    return _Row(
+        lower=0.0 if yi > 0 else -math.inf,
+        upper=math.inf if yi > 0 else 0.0,
+        basis="bounded",
+        how=f"{size} ({100 * math.expm1(yi):+.1f} %), but nothing from which to get a variance",
+    )
+
+
+def _log_ratio(
+    arms: tuple[dict[str, Any], dict[str, Any]] | None, stated: Sequence[dict[str, Any]]
+) -> tuple[float, str]:
+    if arms and _all_known(arms, "mean") and min(float(a["mean"]) for a in arms) > 0:
+        return (
+            math.log(float(arms[0]["mean"]) / float(arms[1]["mean"])),
+            f"means {arms[0]['mean']:g} and {arms[1]['mean']:g}",
+        )
+    printed = [float(s["estimate"]) for s in stated if _is_percent(s)]
+    if not printed:
+        return NAN, ""
+    logs = [math.log1p(value / 100) for value in printed]
+    if len(printed) == 1:
+        return logs[0], f"{printed[0]:g} % as printed"
+    ends = " to ".join(f"{value:g}" for value in sorted(printed))
+    return float(np.mean(logs)), f"{ends} % as printed, middle on the log scale"
+
+
+def _is_percent(row: dict[str, Any]) -> bool:
+    """Tell whether a contrast row prints a percentage by which one condition exceeds the other."""
+    return (
+        _known(row["estimate"])
+        and row["unit"] == "%"
+        and row["estimate_type"] in ("percent_change", "other")
+        and float(row["estimate"]) > -100
+    )
