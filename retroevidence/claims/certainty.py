@@ -2,13 +2,13 @@
 
 The rating starts at *high* when every comparison comes from a randomised trial or from the same
 people under both conditions, else at *low*, and goes down by the steps below. What cannot be
-assessed from what was read is said, never assumed: because abstracts do not show the risk of bias,
-nothing here is rated above *moderate*.
+assessed from what was read is said, never assumed to be fine: because abstracts do not show the
+risk of bias, it counts as one step for every claim, and nothing is rated above *moderate*.
 
 ========================  ====================================================================
 domain                    step
 ========================  ====================================================================
-risk of bias              not assessed from abstracts: held at moderate at most
+risk of bias              not assessable from abstracts: 1 down for every claim
 inconsistency             1 down when I² is at least 50 % and a new study may go the other way,
                           or when at least a third of the directions disagree
 indirectness              1 down when at least half of the comparisons are indirect
@@ -32,6 +32,7 @@ from retroevidence.claims.synthesis import EFFECTS, Synthesis
 
 LEVELS = ("very low", "low", "moderate", "high")
 NOT_ASSESSED = "not assessed"
+RISK_OF_BIAS = "risk of bias: not assessable from abstracts, so not taken to be low"
 
 #: Designs that start high: chance, or the person as their own control, makes the groups alike.
 STRONG_DESIGNS = ("parallel_rct", "crossover_rct", "within_subject")
@@ -85,16 +86,16 @@ def rate(synthesis: Synthesis, frame: pd.DataFrame, designs: pd.Series) -> Certa
     indirect = used["indirect"].fillna("").astype(str).str.len() > 0
     if 2 * indirect.sum() >= len(used):
         steps.append((1, f"indirectness: {int(indirect.sum())} of {len(used)} are indirect"))
+    steps.insert(0, (1, RISK_OF_BIAS))
     for down, why in steps:
         level -= down
-        reasons.append(f"-{down} {why}" if down else why)
+        reasons.append(f"-{down} {why}")
 
-    reasons.append("risk of bias: not assessed from abstracts, so moderate at most")
     if len(used) < ENOUGH_FOR_BIAS:
         reasons.append(f"publication bias: not assessed with {len(used)} comparisons")
     else:
         reasons.append("publication bias: not assessed beyond the funnel plot")
-    return Certainty(LEVELS[max(0, min(level, 2))], tuple(reasons))
+    return Certainty(LEVELS[max(0, level)], tuple(reasons))
 
 
 def _effect_steps(synthesis: Synthesis, used: pd.DataFrame) -> list[tuple[int, str]]:

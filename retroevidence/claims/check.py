@@ -171,12 +171,13 @@ def check(claim_id: str, data: Data = None) -> Checked:
     """
     claim = claim_row(claim_id, data)
     lines = selected(claim_id, data)
+    main = lines[lines["analysis"] == MAIN]
     kind = claim["kind"]
     if kind in ("effect", "range"):
         return _effect_claim(claim, lines, data)
     if kind == "safety":
         counted = counts.harms(
-            lines,
+            main,
             load("safety", data),
             load("studies", data),
             float(claim["smallest"] or 0) / 100,
@@ -184,7 +185,7 @@ def check(claim_id: str, data: Data = None) -> Checked:
         return _counted(claim, lines, counted)
     if kind == "description":
         counted = counts.doses(
-            lines, load("studies", data), claim["claimed_low"], claim["claimed_high"]
+            main, load("studies", data), claim["claimed_low"], claim["claimed_high"]
         )
         return _counted(claim, lines, counted)
     if kind == "citation":

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from retroevidence.claims import rules
-from retroevidence.claims.certainty import LEVELS, NOT_ASSESSED, STRONG_DESIGNS, Certainty
+from retroevidence.claims.certainty import LEVELS, NOT_ASSESSED, RISK_OF_BIAS, STRONG_DESIGNS, Certainty
 from retroevidence.meta.combine import proportion
 
 
@@ -63,23 +63,22 @@ def harms(
     verdict = rules.from_harms(events, n, share.ci.high, threshold, wider.estimate)
     designs = main["study_id"].map(studies.set_index("study_id")["design"])
     strong = bool(designs.isin(STRONG_DESIGNS).all())
-    steps = ["-1 indirectness: what counted as an adverse event is not shown"]
+    steps = [f"-1 {RISK_OF_BIAS}", "-1 indirectness: what counted as an adverse event is not shown"]
     if n < ENOUGH_PEOPLE:
         steps.append(f"-1 imprecision: {n} people in arms that report events, fewer than 300")
     if len(rows) > len(main):
         steps.append(
             f"-1 silence: {len(rows) - len(main)} located arms give no count for backward walking"
         )
-    level = LEVELS[max(0, min(2, (3 if strong else 1) - len(steps)))]
+    level = LEVELS[max(0, (3 if strong else 1) - len(steps))]
     reasons = (
         "starts high: arms of randomised trials" if strong else "starts low: not all randomised",
         *steps,
-        "risk of bias: not assessed from abstracts, so moderate at most",
     )
     extra = {
         "events": events,
         "people": n,
-        "upper_bound_one_sided": share.upper_one_sided,
+        "upper_bound_one_sided": share.upper_bound,
         "with_mixed_arms_events": int(doubtful["adverse_events"].sum()),
         "with_mixed_arms_people": int(doubtful["n"].sum()),
         "with_mixed_arms_ci_high": wider.ci.high,
@@ -98,23 +97,23 @@ def doses(
     Parameters
     ----------
     lines : DataFrame
-        Selection lines; the session length is the study's ``session_min`` [min].
+        Selection lines; ``minutes`` is the session length of the programme [min].
     studies : DataFrame
         The studies table.
     low, high : float, optional
         Claimed range [min]; an end that is missing is open.
     """
-    columns = ["study_id", "session_min", "sessions_per_week", "weeks", "condition", "design",
+    columns = ["study_id", "sessions_per_week", "weeks", "condition", "design",
                "source_url", "locator"]  # fmt: skip
     rows = lines.merge(studies[columns], on="study_id", how="left")
-    main = rows[(rows["enters"] == "main") & rows["session_min"].notna()]
+    main = rows[(rows["enters"] == "main") & rows["minutes"].notna()]
     if not len(main):
         return Counted(
             rules.none("no located programme states such a session length with a result"),
             Certainty(NOT_ASSESSED, ("nothing to rate",)),
             "none", 0, NAN, NAN, NAN, rows, {},
         )  # fmt: skip
-    minutes = main["session_min"].astype(float)
+    minutes = main["minutes"].astype(float)
     inside = minutes.between(
         -float("inf") if low is None else low, float("inf") if high is None else high
     )

@@ -14,10 +14,12 @@ Pooled effects, with the smallest difference that matters (0 where none is state
   than what matters; or the chance that the mean effect is positive is at most 10 %.
 - *inconclusive*: everything else.
 
-Combined p-values: *supported* needs both the combination (Stouffer, two-sided p < .05) and the
-sign test (p < .05) on the claim's side; the combination alone *leans*. Directions alone carry no
-size and never do more than *lean*: sign test p < .05, and more than half of all comparisons, null
-reports included, on that side.
+Intervals are the modified Knapp-Hartung ones, which are never narrower than the normal ones.
+
+Combined p-values: *supported* needs the combination (Stouffer, two-sided p < .05) and the sign test
+(p < .05) on the claim's side; the combination *leans* when at least two thirds of all comparisons,
+those with only a direction and null reports included, are on its side. Directions alone carry no
+size and never do more than *lean*: sign test p < .05, and the same two thirds.
 
 A claimed range: *supported* when the mean lies in it with a probability of at least 95 % and a new
 study with at least 50 %; *leans supported* when the mean does with at least 50 %; *contradicted*
@@ -51,6 +53,8 @@ VERDICTS = (
 
 #: A verdict leans when the claim's side has at least this probability.
 LEANING = 0.90
+#: Share of all comparisons that must be on a side before p-values or directions lean to it.
+MAJORITY = 2 / 3
 #: Two-sided level of every interval and test of the rule.
 ALPHA = 0.05
 #: A range counts as met when the mean lies in it with this probability, and a new study with half.
@@ -137,7 +141,9 @@ def from_range(pooled: Pooled, low: float, high: float) -> Verdict:
     return Verdict(INCONCLUSIVE, shown)
 
 
-def from_p_values(p_claim: float, k: int, n_for: int, n_against: int, sign_p: float) -> Verdict:
+def from_p_values(
+    p_claim: float, k: int, n_for: int, n_against: int, n_null: int, sign_p: float
+) -> Verdict:
     """Judge a claimed direction by combined p-values.
 
     Parameters
@@ -146,19 +152,20 @@ def from_p_values(p_claim: float, k: int, n_for: int, n_against: int, sign_p: fl
         One-sided combined p for the claim's side.
     k : int
         Number of p-values.
-    n_for, n_against : int
-        Comparisons with a direction on the claim's side and on the other.
+    n_for, n_against, n_null : int
+        Comparisons on the claim's side, on the other, and reported as no difference.
     sign_p : float
-        Two-sided exact p of the sign test on these directions.
+        Two-sided exact p of the sign test on the directions.
     """
     two_sided = 2 * min(p_claim, 1 - p_claim)
     shown = (
-        f"{k} p-values combined: {p_text(two_sided)}; {n_for} of {n_for + n_against} directions "
-        f"on the claim's side (sign test {p_text(sign_p)})"
+        f"{k} p-values combined: {p_text(two_sided)}; {n_for} comparisons on the claim's side, "
+        f"{n_against} on the other, {n_null} null (sign test {p_text(sign_p)})"
     )
-    if two_sided >= ALPHA:
-        return Verdict(INCONCLUSIVE, shown)
     toward = p_claim < 0.5
+    on_side = n_for if toward else n_against
+    if two_sided >= ALPHA or on_side < MAJORITY * (n_for + n_against + n_null):
+        return Verdict(INCONCLUSIVE, shown)
     agrees = sign_p < ALPHA and (n_for > n_against) == toward
     if toward:
         return Verdict(SUPPORTED if agrees else LEANS_SUPPORTED, shown)
@@ -167,14 +174,14 @@ def from_p_values(p_claim: float, k: int, n_for: int, n_against: int, sign_p: fl
 
 def from_directions(n_for: int, n_against: int, n_null: int, sign_p: float) -> Verdict:
     """Judge a claimed direction by directions alone."""
-    total = n_for + n_against + n_null
+    enough = MAJORITY * (n_for + n_against + n_null)
     shown = (
         f"directions only: {n_for} on the claim's side, {n_against} on the other, {n_null} "
         f"reported as no difference (sign test {p_text(sign_p)})"
     )
-    if sign_p < ALPHA and 2 * n_for > total:
+    if sign_p < ALPHA and n_for >= enough:
         return Verdict(LEANS_SUPPORTED, shown)
-    if sign_p < ALPHA and 2 * n_against > total:
+    if sign_p < ALPHA and n_against >= enough:
         return Verdict(LEANS_AGAINST, shown)
     return Verdict(INCONCLUSIVE, shown)
 

@@ -85,7 +85,9 @@ def synthesise(
     verdicts: dict[str, rules.Verdict] = {}
 
     sized = frame[frame["rung"] == EFFECTS]
-    pooled = pool(sized) if len(sized) else None
+    # With few studies the plain Knapp-Hartung interval can be narrower than the normal one; the
+    # modified form never is (Röver 2015), so that chance agreement earns no verdict.
+    pooled = pool(sized, test="adhoc") if len(sized) else None
     if pooled is not None:
         if limits is None:
             verdicts[EFFECTS] = rules.from_effects(pooled, sign, smallest)
@@ -112,7 +114,7 @@ def synthesise(
     if len(tested):
         combined = stouffer(tested.to_numpy(float))
         verdicts[P_VALUES] = rules.from_p_values(
-            combined.p_value, len(tested), n_for, n_against, sign_p
+            combined.p_value, len(tested), n_for, n_against, n_null, sign_p
         )
         rows.append({"rung": P_VALUES, "k": len(tested), "p_value": combined.p_value})
     if n_for + n_against + n_null:

@@ -1,0 +1,1 @@
+"""From reported numbers to effects: measures, recovered numbers, assembled rows."""

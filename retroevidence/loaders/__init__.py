@@ -1,0 +1,1 @@
+"""From files to data: tables and their record, bibliography, PubMed."""

@@ -1,0 +1,1 @@
+"""Pooling effects: one mean, its uncertainty, and how much the studies differ."""

@@ -1,0 +1,1 @@
+"""What readers see: tables, figures, the page, and all of it written to a directory."""

@@ -1,0 +1,253 @@
+"""An empty review of the library's own form, with one made-up example that runs end to end."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from retroevidence._paths import data_dir
+from retroevidence.errors import RetroEvidenceError
+from retroevidence.loaders.record import RECORD, read_json, record_text, refresh
+
+_MARK = "fictitious example, delete"
+
+# Three made-up trials of the same comparison: (study, n, mean and SD of each arm). Round numbers
+# that nobody could take for a result.
+_TRIALS: Sequence[tuple[str, int, tuple[float, float], tuple[float, float]]] = (
+    ("example2001", 20, (3.0, 1.0), (4.0, 1.0)),
+    ("example2002", 30, (2.5, 1.5), (3.5, 1.5)),
+    ("example2003", 25, (3.0, 2.0), (4.5, 2.0)),
+)
+_PAGE = "https://example.org/"
+
+
+def _example() -> dict[str, list[dict[str, object]]]:
+    """Return the rows of the worked example, by table; every other cell is blank."""
+    studies: list[dict[str, object]] = []
+    arms: list[dict[str, object]] = []
+    selection: list[dict[str, object]] = []
+    for n, (key, size, experimental, comparator) in enumerate(_TRIALS):
+        place = {"source_url": f"{_PAGE}{key}", "locator": "table 2", "note": _MARK}
+        studies.append(
+            {
+                "study_id": key,
+                "design": "parallel_rct",
+                "population": "made-up people with knee osteoarthritis",
+                "condition": "knee_oa",
+                "n_total": 2 * size,
+                "intervention": "backward walking and usual care",
+                "comparator": "usual care",
+                "session_min": 20,
+                "sessions_per_week": 3,
+                "weeks": 6,
+                "task": "walking",
+                "exclude": "no",
+                **place,
+            }
+        )
+        names = []
+        for role, (mean, sd) in (("experimental", experimental), ("comparator", comparator)):
+            names.append(f"a{len(arms) + 1:03d}")
+            arms.append(
+                {
+                    "arm_id": names[-1],
+                    "study_id": key,
+                    "task": "walking",
+                    "extractor": "example",
+                    "outcome": "pain",
+                    "instrument": "visual analogue scale",
+                    "unit": "0-10",
+                    "timepoint": "post",
+                    "timepoint_weeks": 6,
+                    "arm": "backward + usual care" if role == "experimental" else "usual care",
+                    "role": role,
+                    "n": size,
+                    "mean": mean,
+                    "sd": sd,
+                    "higher_is": "worse",
+                    "exclude": "no",
+                    **place,
+                }
+            )
+        selection.append(
+            {
+                "claim_id": "example_claim",
+                "analysis": "main",
+                "comparison": f"{key}:pain",
+                "study_id": key,
+                "experimental": names[0],
+                "comparator": names[1],
+                "enters": "main",
+                "reason": f"trial {n + 1}: {_MARK}",
+            }
+        )
+    claim: dict[str, object] = {
+        "claim_id": "example_claim",
+        "section": "Example",
+        "statement": f"Backward walking lowers pain more than usual care ({_MARK})",
+        "population": "knee osteoarthritis",
+        "comparison": "backward walking and usual care vs usual care",
+        "outcomes": "pain",
+        "measure": "SMD",
+        "estimand": "standardised mean difference after treatment",
+        "claimed_direction": "lower",
+        "unit": "SMD",
+        "kind": "effect",
+        "smallest": 0.2,
+        "smallest_source": f"a made-up threshold; {_MARK}",
+        "note": _MARK,
+    }
+    return {"studies": studies, "arms": arms, "claims": [claim], "selection": selection}
+
+
+def new(directory: str | os.PathLike[str], title: str = "A new review") -> Path:
+    """Make a directory of tables to fill in, of the same form as the library's own.
+
+    It holds a record (``datapackage.json``) with the library's columns and rules, every table
+    with its header, ``references.bib``, a ``README.md`` with the steps, and one made-up example
+    (three studies, one claim) that runs as it is and is to be deleted.
+
+    Parameters
+    ----------
+    directory : path
+        Where to make it: an empty directory, or one that does not exist yet.
+    title : str
+        Title of the review, for its record and its README.
+
+    Returns
+    -------
+    Path
+        The directory.
+
+    Raises
+    ------
+    RetroEvidenceError
+        If `directory` is a file, holds anything, or cannot be written. Nothing is then changed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from retroevidence.loaders.tables import load
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     review = new(f"{place}/stairs", title="Stairs and knees")
+    ...     load("studies", data=review)["study_id"].tolist()
+    ['example2001', 'example2002', 'example2003']
+    """
+    target = Path(directory)
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            kind = "holds files already" if target.is_dir() else "is a file"
+            raise RetroEvidenceError(
+                f"{target} {kind}, and nothing is ever overwritten; give a new or empty directory."
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Written beside and then moved, the record last: a directory with a record is complete.
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".retroevidence-") as beside:
+            draft = Path(beside)
+            _write(draft, title, target.resolve().name)
+            target.mkdir(exist_ok=True)
+            for path in sorted(draft.iterdir(), key=lambda path: path.name == RECORD):
+                shutil.move(path, target / path.name)
+    except OSError as error:
+        raise RetroEvidenceError(
+            f"{target} cannot be written ({error.strerror}); give a directory that can."
+        ) from None
+    return target
+
+
+def _write(folder: Path, title: str, name: str) -> None:
+    example = _example()
+    source = read_json(data_dir() / RECORD)
+    entries = []
+    for entry in source["resources"]:
+        fields = entry["schema"]["fields"]
+        columns = [field["name"] for field in fields]
+        for field in fields:
+            # Who read a page is the one list of values that belongs to the library's own readers.
+            if field["name"] == "extractor":
+                field.get("constraints", {}).pop("enum", None)
+        rows = example.get(entry["name"], [])
+        with (folder / entry["path"]).open("w", encoding="utf-8", newline="") as file:
+            table = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+            table.writeheader()
+            table.writerows(rows)
+        entries.append(
+            {key: entry[key] for key in ("name", "path", "title", "description") if key in entry}
+            | {"bytes": 0, "hash": "", "rows": 0, "schema": entry["schema"]}
+        )
+    record = {
+        "name": re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-") or "review",
+        "title": title,
+        "resources": entries,
+    }
+    (folder / RECORD).write_text(record_text(record), encoding="utf-8", newline="\n")
+    refresh(folder)
+    (folder / "references.bib").write_text(_bibliography(), encoding="utf-8", newline="\n")
+    (folder / "README.md").write_text(_readme(title, entries), encoding="utf-8", newline="\n")
+
+
+def _bibliography() -> str:
+    entries = [
+        f"@article{{{key},\n"
+        f"  author = {{Example, Ann}},\n"
+        f"  title = {{Made-up trial {n}}},\n"
+        f"  journal = {{Journal of Made-up Results}},\n"
+        f"  year = {{{key[-4:]}}},\n"
+        f"  note = {{{_MARK}}},\n"
+        f"}}\n"
+        for n, (key, *_) in enumerate(_TRIALS, 1)
+    ]
+    return "\n".join(entries)
+
+
+def _readme(title: str, entries: Sequence[dict[str, Any]]) -> str:
+    tables = "\n".join(f"| `{entry['path']}` | {entry.get('title', '')} |" for entry in entries)
+    return f"""# {title}
+
+Tables for the Python library retroevidence. The rows called `example…` are made
+up ("{_MARK}"); they show that everything runs:
+
+    retroevidence validate .
+    retroevidence check example_claim --data .
+    retroevidence reproduce --data . --out results
+
+## Add a study
+
+1. Give it one key (first author and year, such as `example2001`) and add a BibTeX entry with that
+   key to `references.bib`.
+2. Add one row to `studies.csv`.
+3. Copy what it reports, as printed, to `arms.csv` (one row per arm: mean, SD, n) or to
+   `contrasts.csv` (a difference, a test, a p-value, or only a direction). Fill in `locator` and
+   `source_url` on each row. Leave blank what is not reported; never write 0 for it.
+4. Run `retroevidence validate .`: it names file, line, column and value of everything that breaks
+   a rule. When the tables are as you mean them, `retroevidence validate . --refresh` writes their
+   new size and hash into `{RECORD}`.
+
+## Add a claim
+
+5. Add one row to `claims.csv`: what is claimed, in whom, against what, on which outcomes, on which
+   side, and the smallest difference that matters with its source.
+6. Add one row to `selection.csv` for each result that bears on it: the two `arm_id`s or the
+   `contrast_id`, and whether it enters. A result you leave out gets a row too, with the reason.
+7. Run `retroevidence check YOUR_CLAIM --data .`.
+
+## Make it yours
+
+8. Delete the example: its rows in `selection.csv`, `claims.csv`, `arms.csv`, `studies.csv`,
+   and its entries in `references.bib`. A row of yours that you doubt is not deleted: write `yes`
+   in `exclude` and say why in `exclude_reason`.
+9. The rules are in `{RECORD}`. If your review has other outcomes or conditions, change the
+   allowed values (`enum`) there. State your own licence and sources there too.
+
+## Tables
+
+| file | one row is |
+|---|---|
+{tables}
+"""

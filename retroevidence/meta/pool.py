@@ -1,0 +1,415 @@
+"""Pooling: one mean (or one regression line) from many effects."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import chdtrc, fdtrc
+
+from retroevidence.errors import PoolError, unknown_name
+from retroevidence.meta.heterogeneity import i2_h2, q_test
+from retroevidence.meta.regression import Design, check_rank, design_of
+from retroevidence.meta.result import (
+    NAN,
+    NO_INTERVAL,
+    TESTS,
+    Fit,
+    Interval,
+    Pooled,
+    critical_value,
+    study_names,
+    two_sided,
+)
+from retroevidence.meta.tau2 import METHODS, estimate_tau2
+
+Floats = NDArray[np.float64]
+
+
+def pool(
+    effects: pd.DataFrame | Mapping[str, Any] | None = None,
+    *,
+    yi: Any = None,
+    vi: Any = None,
+    method: str = "REML",
+    test: str = "knha",
+    level: float = 0.95,
+    mods: Any = None,
+    data: pd.DataFrame | None = None,
+) -> Pooled:
+    """Pool effects in a random-effects (or common-effect) model, or regress them on moderators.
+
+    Parameters
+    ----------
+    effects : pandas.DataFrame, optional
+        One row per effect with `yi` and `vi`; `study_id`, `label` and `measure` are used for names
+        when present. Or give `yi` and `vi`.
+    yi, vi : array_like, shape (k,), optional
+        Effects (log scale for ratios; experimental minus comparator) and sampling variances.
+    method : str
+        Estimator of tau²: CE DL HE HS HSk SJ ML REML EB PM. CE is the common-effect model.
+    test : str
+        "knha" (Knapp & Hartung 2003, doi 10.1002/sim.1482: residual mean square times the usual
+        variance, t with k - p degrees of freedom), "adhoc" (the same, never below the usual
+        variance), "t" or "z".
+    level : float
+        Confidence of all intervals.
+    mods : str or array_like, optional
+        Moderators: a formula such as ``"~ dose + C(design)"`` over `data` (or `effects`), or a 2-d
+        array with one column each.
+    data : pandas.DataFrame, optional
+        The frame of the formula, one row per effect, when it is not `effects`.
+
+    Returns
+    -------
+    Pooled
+        The mean with its intervals, a prediction interval from t (z for ``test="z"``) with the
+        standard error of the test, and heterogeneity. It shows itself.
+
+    Raises
+    ------
+    PoolError
+        If there is nothing to pool, a variance is not above 0, measures are mixed, the same
+        `comparison` of a study occurs twice, or the moderators do not fit the studies.
+    UnknownNameError
+        If `method` or `test` is unknown.
+
+    Notes
+    -----
+    Rows without `yi`, `vi` or a moderator are left out and named in `notes`. With one study, or
+    with studies that agree exactly, the test falls back to one that is defined and a note says so.
+
+    Examples
+    --------
+    >>> pool(yi=[0.1, 0.3, 0.8, 0.2], vi=[0.02, 0.03, 0.05, 0.01])
+    Pooled effect, k = 4 studies (REML, Knapp-Hartung)
+      estimate     0.304  95% CI [-0.142, 0.750], p = 0.118
+      a new study  95% PI [-0.478, 1.086]
+      tau²         0.0408  95% CI [0.0000, 1.3036], tau = 0.202
+      I²           65%  95% CI [0%, 98%]
+      Q            Q(3) = 7.51, p = 0.057
+      beside it    z [0.054, 0.554], modified Knapp-Hartung [-0.142, 0.750]
+      note: With 4 studies tau² is barely estimable, and the prediction interval rough.
+    """
+    _check_choices(method, test, level)
+    frame = _assemble(effects, yi, vi, data)
+    measure = _one_measure(frame)
+    design = design_of(mods, frame)
+    frame, design, notes = _usable(frame, design)
+    y, v = frame["yi"].to_numpy(float), frame["vi"].to_numpy(float)
+    check_rank(design.matrix, design.names)
+    if len(y) == 1:
+        return _single(frame, design, measure, method, level, notes)
+    return _fit(frame, design, y, v, measure, method, test, level, notes)
+
+
+def _fit(
+    frame: pd.DataFrame,
+    design: Design,
+    y: Floats,
+    v: Floats,
+    measure: str,
+    method: str,
+    test: str,
+    level: float,
+    notes: list[str],
+) -> Pooled:
+    x = design.matrix
+    k, p = x.shape
+    tau2, tau2_se = estimate_tau2(y, v, x, method)
+    beta, plain, mean_square = _weighted_fit(y, v, x, tau2)
+    if mean_square < 1e-12 and test == "knha":
+        test = "adhoc"
+        notes.append(
+            "The studies agree exactly, so Knapp-Hartung is not defined; "
+            "the modified Knapp-Hartung interval is used."
+        )
+    df = math.inf if test == "z" else float(k - p)
+    covariance = plain * _inflation(test, mean_square)
+    estimate, se = float(beta[0]), float(math.sqrt(covariance[0, 0]))
+    plain_se = math.sqrt(plain[0, 0])
+    modified_se = plain_se * math.sqrt(_inflation("adhoc", mean_square))
+    reach_z, reach_t = critical_value(level, math.inf), critical_value(level, k - p)
+    reach = reach_z if test == "z" else reach_t
+    q, q_df, q_p = q_test(y, v, x)
+    i2_q = max(0.0, 100 * (q - q_df) / q) if q > 0 else 0.0
+    i2, h2 = (i2_q, q / q_df) if method == "CE" else i2_h2(tau2, v, x)
+    spread = math.sqrt(tau2 + se**2)
+    predictable = method != "CE" and design.names == ("intercept",)
+    qm, qm_df, qm_p = _joint_test(design, beta, covariance, df, k - p)
+    pooled = Pooled(
+        measure=measure,
+        method=method,
+        test=test,
+        level=level,
+        k=k,
+        estimate=estimate,
+        se=se,
+        statistic=estimate / se,
+        df=df,
+        p_value=two_sided(estimate / se, df),
+        ci=_around(estimate, reach * se),
+        z_ci=_around(estimate, reach_z * plain_se),
+        modified_ci=_around(estimate, reach_t * modified_se),
+        prediction=_around(estimate, reach * spread) if predictable else NO_INTERVAL,
+        tau2=tau2,
+        tau2_se=tau2_se,
+        i2=i2,
+        i2_q=i2_q,
+        h2=h2,
+        q=q,
+        q_df=q_df,
+        q_p_value=q_p,
+        r2=_explained(y, v, design, tau2, method),
+        qm=qm,
+        qm_df=qm_df,
+        qm_p_value=qm_p,
+        notes=tuple(notes),
+        fit=Fit(y, v, design, tau2, beta, covariance, frame),
+    )
+    return replace(pooled, notes=(*notes, *_remarks(pooled)))
+
+
+def _single(
+    frame: pd.DataFrame,
+    design: Design,
+    measure: str,
+    method: str,
+    level: float,
+    notes: list[str],
+) -> Pooled:
+    """One study: its own effect with a z interval, and nothing about other studies."""
+    y, v = frame["yi"].to_numpy(float), frame["vi"].to_numpy(float)
+    estimate, se = float(y[0]), math.sqrt(v[0])
+    covariance = np.array([[v[0]]])
+    ci = _around(estimate, critical_value(level, math.inf) * se)
+    note = (
+        "One study: its own estimate with a z interval; "
+        "variation between studies and a new study's effect cannot be estimated."
+    )
+    return Pooled(
+        measure=measure,
+        method=method,
+        test="z",
+        level=level,
+        k=1,
+        estimate=estimate,
+        se=se,
+        statistic=estimate / se,
+        df=math.inf,
+        p_value=two_sided(estimate / se, math.inf),
+        ci=ci,
+        z_ci=ci,
+        modified_ci=NO_INTERVAL,
+        prediction=NO_INTERVAL,
+        tau2=NAN,
+        tau2_se=NAN,
+        i2=NAN,
+        i2_q=NAN,
+        h2=NAN,
+        q=NAN,
+        q_df=0,
+        q_p_value=NAN,
+        r2=NAN,
+        qm=NAN,
+        qm_df=0,
+        qm_p_value=NAN,
+        notes=(*notes, note),
+        fit=Fit(y, v, design, 0.0, y, covariance, frame),
+    )
+
+
+# Reading the input ------------------------------------------------------------------------------
+
+
+def _check_choices(method: str, test: str, level: float) -> None:
+    if method not in METHODS:
+        raise unknown_name("method", method, METHODS)
+    if test not in TESTS:
+        raise unknown_name("test", test, TESTS)
+    if not 0 < level < 1:
+        raise PoolError(f"level={level} is not between 0 and 1; write 0.95 for 95%.")
+
+
+def _assemble(effects: Any, yi: Any, vi: Any, data: pd.DataFrame | None) -> pd.DataFrame:
+    """Bring every form of input to one frame with `yi` and `vi`, keeping the user's index."""
+    if effects is not None:
+        if yi is not None or vi is not None:
+            raise PoolError("give either effects or yi= and vi=, not both.")
+        if not isinstance(effects, (pd.DataFrame, Mapping)):
+            raise PoolError(
+                f"effects is a {type(effects).__name__}; give a DataFrame with columns yi and vi, "
+                "or yi= and vi=."
+            )
+        frame = pd.DataFrame(effects)
+        absent = [name for name in ("yi", "vi") if name not in frame.columns]
+        if absent:
+            raise PoolError(
+                f"effects has no column {', '.join(absent)}; "
+                "make them with effect_size, or rename yours."
+            )
+        if data is not None:
+            _same_length(len(data), len(frame), "data")
+            frame = frame.assign(
+                **{str(c): data[c].to_numpy() for c in data.columns if c not in frame.columns}
+            )
+    else:
+        if yi is None or vi is None:
+            raise PoolError("give effects (a DataFrame with yi and vi), or both yi= and vi=.")
+        values, variances = np.atleast_1d(yi), np.atleast_1d(vi)
+        if variances.size == 1 and values.size > 1:
+            variances = np.full(values.shape, variances[0])
+        _same_length(variances.size, values.size, "vi")
+        if data is not None:
+            _same_length(len(data), values.size, "data")
+            frame = data.assign(yi=values, vi=variances)
+        else:
+            index = yi.index if isinstance(yi, pd.Series) else None
+            frame = pd.DataFrame({"yi": values, "vi": variances}, index=index)
+    try:
+        return frame.assign(yi=frame["yi"].astype(float), vi=frame["vi"].astype(float))
+    except (TypeError, ValueError) as err:
+        raise PoolError(f"yi and vi must be numbers ({err}); convert them first.") from err
+
+
+def _same_length(found: int, wanted: int, what: str) -> None:
+    if found != wanted:
+        raise PoolError(f"{what} has {found} rows for {wanted} effects; give one row per effect.")
+
+
+def _one_measure(frame: pd.DataFrame) -> str:
+    if "measure" not in frame.columns:
+        return ""
+    entering = frame["yi"].notna() & frame["vi"].notna()
+    found = sorted({str(name) for name in frame.loc[entering, "measure"].dropna()} - {""})
+    if len(found) > 1:
+        raise PoolError(
+            f"the effects mix the measures {', '.join(found)}; pool one measure at a time."
+        )
+    return found[0] if found else ""
+
+
+def _usable(frame: pd.DataFrame, design: Design) -> tuple[pd.DataFrame, Design, list[str]]:
+    """Drop what cannot enter, and say which rows and why."""
+    notes: list[str] = []
+    y, v = frame["yi"].to_numpy(float), frame["vi"].to_numpy(float)
+    names = np.array(study_names(frame), dtype=object)
+    for broken, rule in (
+        (np.isinf(y), "yi is infinite; correct it or leave the row out"),
+        (v <= 0, "vi must be above 0; check that it is a variance and not missing"),
+    ):
+        if broken.any():
+            raise PoolError(f"{_listed(names[broken])}: {rule}.")
+    missing = np.isnan(y) | ~np.isfinite(v)
+    unmoderated = ~missing & np.isnan(design.matrix).any(axis=1)
+    if missing.any():
+        notes.append(f"Left out, no effect or variance: {_listed(names[missing])}.")
+    if unmoderated.any():
+        notes.append(f"Left out, a moderator is missing: {_listed(names[unmoderated])}.")
+    keep = ~(missing | unmoderated)
+    if not keep.any():
+        raise PoolError(
+            f"no effect to pool: none of the {len(frame)} rows has both yi and vi"
+            f"{' and every moderator' if design.moderators else ''}; check the filter."
+        )
+    frame = frame.loc[keep]
+    _check_repeats(frame)
+    return frame, replace(design, matrix=design.matrix[keep]), notes
+
+
+def _check_repeats(frame: pd.DataFrame) -> None:
+    if "comparison" not in frame.columns:
+        return
+    keys = [name for name in ("study_id", "comparison") if name in frame.columns]
+    given = frame.loc[frame["comparison"].notna() & (frame["comparison"].astype(str) != ""), keys]
+    repeated = given[given.duplicated(keep="first")].drop_duplicates()
+    if len(repeated):
+        which = [" / ".join(map(str, row)) for row in repeated.itertuples(index=False)]
+        raise PoolError(
+            f"the same comparison enters twice: {_listed(np.array(which, dtype=object))}; "
+            "keep one row of each, or use pool_multilevel."
+        )
+
+
+def _listed(names: NDArray[np.object_], most: int = 8) -> str:
+    shown = ", ".join(map(str, names[:most]))
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+# Numbers ----------------------------------------------------------------------------------------
+
+
+def _weighted_fit(y: Floats, v: Floats, x: Floats, tau2: float) -> tuple[Floats, Floats, float]:
+    """Return coefficients, their usual covariance, and the weighted residual mean square."""
+    root = np.sqrt(1 / (v + tau2))
+    orthogonal, upper = np.linalg.qr(root[:, None] * x)
+    beta = np.linalg.solve(upper, orthogonal.T @ (root * y))
+    inverse = np.linalg.inv(upper)
+    residual = root * (y - x @ beta)
+    return beta, inverse @ inverse.T, float(residual @ residual) / (len(y) - x.shape[1])
+
+
+def _inflation(test: str, mean_square: float) -> float:
+    if test == "knha":
+        return mean_square
+    return max(1.0, mean_square) if test == "adhoc" else 1.0
+
+
+def _around(middle: float, reach: float) -> Interval:
+    return Interval(middle - reach, middle + reach)
+
+
+def _joint_test(
+    design: Design, beta: Floats, covariance: Floats, df: float, residual_df: int
+) -> tuple[float, int, float]:
+    """Test all moderators together: chi-squared after z, F otherwise."""
+    which = design.moderators
+    if not which:
+        return NAN, 0, NAN
+    part = beta[which]
+    wald = float(part @ np.linalg.solve(covariance[np.ix_(which, which)], part))
+    if math.isinf(df):
+        return wald, len(which), float(chdtrc(len(which), wald))
+    f = wald / len(which)
+    return f, len(which), float(fdtrc(len(which), residual_df, f))
+
+
+def _explained(y: Floats, v: Floats, design: Design, tau2: float, method: str) -> float:
+    """Percent of tau² that the moderators explain (Raudenbush 2009), cut at 0."""
+    if not design.moderators or method == "CE" or "intercept" not in design.names:
+        return NAN
+    alone = estimate_tau2(y, v, np.ones((len(y), 1)), method)[0]
+    return NAN if alone == 0 else max(0.0, 100 * (alone - tau2) / alone)
+
+
+def _remarks(pooled: Pooled) -> list[str]:
+    """Say in words what the numbers alone would hide."""
+    notes = []
+    if pooled.method == "CE":
+        notes.append("Common effect: tau² is assumed 0, so there is no prediction interval.")
+    elif pooled.q_df < 4:
+        notes.append(
+            f"With {pooled.k} studies tau² is barely estimable, and the prediction interval rough."
+        )
+    if pooled.tau2 == 0 and pooled.method != "CE":
+        notes.append(
+            "tau² is estimated as 0: the mean is the common-effect mean, and the prediction "
+            "interval adds nothing for differences between studies."
+        )
+    width, usual = pooled.ci.high - pooled.ci.low, pooled.z_ci.high - pooled.z_ci.low
+    if pooled.test == "knha" and width < usual:
+        notes.append(
+            "The Knapp-Hartung interval is narrower than the z interval; quote the modified one."
+        )
+    ids = pooled.fit.frame.get("study_id")
+    if ids is not None and ids.duplicated().any():
+        notes.append(
+            "Some studies give several effects, taken here as independent; "
+            "pool_multilevel allows for their dependence."
+        )
+    return notes

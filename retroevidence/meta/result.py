@@ -1,0 +1,530 @@
+"""The answer of a pooled analysis: plain numbers that show themselves."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
+
+from retroevidence._show import Card, interval, number, p_text, percent
+from retroevidence.meta.heterogeneity import i2_h2, q_profile
+from retroevidence.meta.regression import Design
+
+Floats = NDArray[np.float64]
+#: One NaN object, so that two equal results compare equal field by field.
+NAN = math.nan
+
+TESTS = {
+    "z": "z",
+    "t": "t",
+    "knha": "Knapp-Hartung",
+    "adhoc": "modified Knapp-Hartung",
+}
+#: Measures on the log scale, with the ratio they turn into.
+RATIOS = {
+    "ROM": "ratio of means",
+    "ROMC": "ratio of means",
+    "VR": "ratio of SDs",
+    "CVR": "ratio of CVs",
+    "OR": "odds ratio",
+    "PETO": "odds ratio",
+    "RR": "risk ratio",
+    "IRR": "rate ratio",
+}
+IN_PERCENT = ("ROM", "ROMC")
+
+
+class Interval(NamedTuple):
+    """The two limits of an interval; NaN where it is not defined.
+
+    Examples
+    --------
+    >>> Interval(0.1, 0.5).low
+    0.1
+    """
+
+    low: float
+    high: float
+
+
+NO_INTERVAL = Interval(NAN, NAN)
+
+
+def critical_value(level: float, df: float) -> float:
+    """Return the two-sided critical value of t, or of z when `df` is infinite.
+
+    Parameters
+    ----------
+    level : float
+        Confidence, between 0 and 1.
+    df : float
+        Degrees of freedom; infinity for the normal distribution.
+
+    Returns
+    -------
+    float
+        A positive quantile.
+
+    Examples
+    --------
+    >>> round(critical_value(0.95, math.inf), 6), round(critical_value(0.95, 12), 6)
+    (1.959964, 2.178813)
+    """
+    tail = (1 - level) / 2
+    return -float(ndtri(tail) if math.isinf(df) else stdtrit(df, tail))
+
+
+def two_sided(statistic: float, df: float) -> float:
+    """Return the two-sided p-value of a t statistic, or of z when `df` is infinite.
+
+    Parameters
+    ----------
+    statistic : float
+        Estimate over its standard error.
+    df : float
+        Degrees of freedom; infinity for the normal distribution.
+
+    Returns
+    -------
+    float
+        A probability.
+
+    Examples
+    --------
+    >>> round(two_sided(-1.959964, math.inf), 6)
+    0.05
+    """
+    size = -abs(statistic)
+    return 2 * float(ndtr(size) if math.isinf(df) else stdtr(df, size))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The arrays behind a pooled result, for whoever refits or predicts.
+
+    Examples
+    --------
+    >>> import retroevidence.meta.pool as p
+    >>> p.pool(yi=[0.1, 0.4], vi=[0.1, 0.1]).fit.yi.tolist()
+    [0.1, 0.4]
+    """
+
+    yi: Floats
+    vi: Floats
+    design: Design
+    tau2: float
+    beta: Floats
+    covariance: Floats
+    frame: pd.DataFrame
+
+    @property
+    def x(self) -> Floats:
+        """Design matrix of the studies that enter."""
+        return self.design.matrix
+
+    @property
+    def weights(self) -> Floats:
+        """Weights 1/(vi + tau²), in percent."""
+        weights = 1 / (self.vi + self.tau2)
+        share: Floats = 100 * weights / weights.sum()
+        return share
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Pooled:
+    """A pooled mean or a meta-regression, made by :func:`retroevidence.meta.pool.pool`.
+
+    All numbers are plain floats on the scale of the effects (log for ratios). I², R² and weights
+    are in percent. Undefined is NaN, and `notes` says why.
+
+    Attributes
+    ----------
+    estimate, se, statistic, df, p_value, ci : float and Interval
+        The mean and its test (with moderators: the first coefficient, the intercept when there is
+        one). `df` is infinite for a z test.
+    z_ci, modified_ci : Interval
+        The same mean with a z interval, and with the Knapp-Hartung interval whose standard error
+        never falls below the one of z (Röver et al. 2015, doi 10.1186/s12874-015-0091-1).
+    prediction : Interval
+        Where the true effect of a new study is expected (with moderators: see `predict`).
+    tau2, tau2_se, tau2_ci, i2, i2_ci, i2_q, h2, h2_ci : float and Interval
+        Variance between studies; Q-profile limits; share of the variance that is between studies,
+        from tau² (`i2`) and from Q (`i2_q`).
+    q, q_df, q_p_value : float
+        Cochran's Q (residual Q with moderators).
+    r2, qm, qm_df, qm_p_value : float
+        Share of tau² that the moderators explain, and their joint test (chi-squared for a z test,
+        F otherwise); NaN without moderators.
+    k, measure, method, test, level : int, str and float
+        Number of effects, and what was asked; `test` is the one used, which a note explains when
+        it is not the one asked for.
+    notes : tuple of str
+        What a reader must know before quoting the numbers.
+
+    Examples
+    --------
+    >>> from retroevidence.meta.pool import pool
+    >>> pooled = pool(yi=[0.1, 0.3, 0.8, 0.2], vi=[0.02, 0.03, 0.05, 0.01])
+    >>> round(pooled.ci.low, 3), round(pooled.ci.high, 3)
+    (-0.142, 0.75)
+    """
+
+    measure: str
+    method: str
+    test: str
+    level: float
+    k: int
+    estimate: float
+    se: float
+    statistic: float
+    df: float
+    p_value: float
+    ci: Interval
+    z_ci: Interval
+    modified_ci: Interval
+    prediction: Interval
+    tau2: float
+    tau2_se: float
+    i2: float
+    i2_q: float
+    h2: float
+    q: float
+    q_df: int
+    q_p_value: float
+    r2: float
+    qm: float
+    qm_df: int
+    qm_p_value: float
+    notes: tuple[str, ...]
+    fit: Fit
+
+    def __eq__(self, other: object) -> bool:
+        """Compare every number and note, not the frames."""
+        return isinstance(other, Pooled) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        """Hash what equality compares."""
+        return hash(self._key())
+
+    def _key(self) -> tuple[str, ...]:
+        # repr of a float is exact and treats NaN as equal to itself.
+        return tuple(repr(value) for value in self._plain().values())
+
+    def _plain(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "fit"}
+
+    @cached_property
+    def coefficients(self) -> pd.DataFrame:
+        """One row per coefficient: term, estimate, se, statistic, p_value, ci_low, ci_high."""
+        fit = self.fit
+        se = np.sqrt(np.diag(fit.covariance))
+        statistic = fit.beta / se
+        reach = critical_value(self.level, self.df) * se
+        return pd.DataFrame(
+            {
+                "term": list(fit.design.names),
+                "estimate": fit.beta,
+                "se": se,
+                "statistic": statistic,
+                "p_value": [two_sided(float(value), self.df) for value in statistic],
+                "ci_low": fit.beta - reach,
+                "ci_high": fit.beta + reach,
+            }
+        )
+
+    @cached_property
+    def tau2_ci(self) -> Interval:
+        """Q-profile confidence limits for tau²."""
+        if self.method == "CE" or self.q_df == 0:
+            return NO_INTERVAL
+        return Interval(*q_profile(self.fit.yi, self.fit.vi, self.fit.x, self.level))
+
+    @cached_property
+    def i2_ci(self) -> Interval:
+        """Limits for I² in percent, from those of tau²."""
+        return self._from_tau2_ci(0)
+
+    @cached_property
+    def h2_ci(self) -> Interval:
+        """Limits for H², from those of tau²."""
+        return self._from_tau2_ci(1)
+
+    def _from_tau2_ci(self, which: int) -> Interval:
+        if math.isnan(self.tau2_ci.low):
+            return NO_INTERVAL
+        low, high = (i2_h2(limit, self.fit.vi, self.fit.x)[which] for limit in self.tau2_ci)
+        return Interval(low, high)
+
+    @property
+    def tau(self) -> float:
+        """Standard deviation between studies, on the scale of the effects."""
+        return math.sqrt(self.tau2)
+
+    @cached_property
+    def studies(self) -> pd.DataFrame:
+        """The rows that entered, as given and with their index, plus `weight` in percent."""
+        return self.fit.frame.assign(weight=self.fit.weights)
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row with every number; several of them concatenate to a summary table."""
+        row = self.to_dict()
+        row["notes"] = " ".join(self.notes)
+        row.pop("coefficients", None)
+        return pd.DataFrame([row])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every number and note as plain JSON-ready values, None where undefined."""
+        plain = self._plain()
+        plain |= {name: getattr(self, name) for name in ("tau2_ci", "i2_ci", "h2_ci")}
+        flat: dict[str, Any] = {}
+        for name, value in plain.items():
+            if isinstance(value, Interval):
+                flat[f"{name}_low"], flat[f"{name}_high"] = map(_or_none, value)
+            elif isinstance(value, float):
+                flat[name] = _or_none(value)
+            else:
+                flat[name] = list(value) if isinstance(value, tuple) else value
+        if self._has_moderators:
+            flat["coefficients"] = [
+                {key: _or_none(v) if isinstance(v, float) else v for key, v in row.items()}
+                for row in self.coefficients.to_dict("records")
+            ]
+        return flat
+
+    def predict(self, newdata: Any = None) -> pd.DataFrame:
+        """Return expected effects of new studies, with confidence and prediction intervals.
+
+        Parameters
+        ----------
+        newdata : pandas.DataFrame or dict or array_like, optional
+            Moderators of the new studies: columns named as in the formula, or the columns of the
+            array given as `mods` in their order. Without moderators it is not needed; the studies
+            themselves are the default.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per new study, with its index: estimate, se, ci_low, ci_high, pi_low, pi_high.
+
+        Raises
+        ------
+        PoolError
+            If a column of the formula is missing.
+
+        Examples
+        --------
+        >>> from retroevidence.meta.pool import pool
+        >>> fit = pool(yi=[0.1, 0.3, 0.8, 0.9], vi=[0.02] * 4, mods=[[1], [2], [3], [4]])
+        >>> fit.predict([[5]]).round(3).iloc[0, :4].tolist()
+        [1.25, 0.142, 0.638, 1.862]
+        """
+        fit = self.fit
+        if newdata is not None and self._has_moderators:
+            rows, index = fit.design.rows(newdata)
+        elif self._has_moderators:
+            rows, index = fit.x, fit.frame.index
+        else:
+            rows, index = np.ones((1, 1)), pd.RangeIndex(1)
+        estimate = rows @ fit.beta
+        se = np.sqrt(np.sum((rows @ fit.covariance) * rows, axis=1))
+        reach = critical_value(self.level, self.df)
+        spread = np.sqrt(self.tau2 + se**2) if self._can_predict else np.full_like(se, NAN)
+        return pd.DataFrame(
+            {
+                "estimate": estimate,
+                "se": se,
+                "ci_low": estimate - reach * se,
+                "ci_high": estimate + reach * se,
+                "pi_low": estimate - reach * spread,
+                "pi_high": estimate + reach * spread,
+            },
+            index=index,
+        )
+
+    @property
+    def _has_moderators(self) -> bool:
+        return bool(self.fit.design.moderators)
+
+    @property
+    def _can_predict(self) -> bool:
+        return self.method != "CE" and not math.isnan(self.tau2)
+
+    # Display --------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        """Return the card as text."""
+        return self._card().text()
+
+    def _repr_html_(self) -> str:
+        """Return the card as HTML, with the studies."""
+        return self._card(with_studies=True).html()
+
+    def _card(self, *, with_studies: bool = False) -> Card:
+        level = percent(self.level, 0 if round(self.level * 100, 6).is_integer() else 1)
+        digits = _digits(self.se)
+        pairs: list[tuple[str, str]] = []
+        table: pd.DataFrame | None
+        if self._has_moderators:
+            pairs += self._moderator_lines()
+            table = _rounded(self.coefficients, digits)
+        else:
+            pairs += self._mean_lines(level, digits)
+            table = self._study_table(digits) if with_studies else None
+        pairs += self._heterogeneity_lines(level)
+        if not self._has_moderators and self.test in ("knha", "t", "adhoc"):
+            pairs.append(
+                (
+                    "beside it",
+                    f"z {interval(*self.z_ci, digits)}, "
+                    f"modified Knapp-Hartung {interval(*self.modified_ci, digits)}",
+                )
+            )
+        what = f"Pooled {self.measure}" if self.measure else "Pooled effect"
+        if self._has_moderators:
+            what = f"Meta-regression of {self.measure or 'effects'}"
+        title = f"{what}, {self._count()} ({self.method}, {TESTS[self.test]})"
+        return Card(title, pairs, table, self.notes)
+
+    def _count(self) -> str:
+        ids = self.fit.frame.get("study_id")
+        studies = self.k if ids is None else int(ids.nunique())
+        if studies == self.k:
+            return f"k = {self.k} {'study' if self.k == 1 else 'studies'}"
+        return f"k = {self.k} effects from {studies} {'study' if studies == 1 else 'studies'}"
+
+    def _mean_lines(self, level: str, digits: int) -> list[tuple[str, str]]:
+        ratio = RATIOS.get(self.measure)
+        lines = [
+            (
+                f"log {ratio}" if ratio else "estimate",
+                f"{number(self.estimate, digits)}  {level} CI {interval(*self.ci, digits)}, "
+                f"{p_text(self.p_value)}",
+            )
+        ]
+        if ratio:
+            lines.append((ratio, self._ratio(level)))
+        if self.measure in IN_PERCENT:
+            lines.append(("in percent", self._percent_change(level)))
+        lines.append(("a new study", f"{level} PI {interval(*self.prediction, digits)}"))
+        return lines
+
+    def _ratio(self, level: str) -> str:
+        low, high = (_exp(limit) for limit in self.ci)
+        return f"{number(_exp(self.estimate))}  {level} CI {interval(low, high)}"
+
+    def _percent_change(self, level: str) -> str:
+        middle, low, high = (100 * (_exp(v) - 1) for v in (self.estimate, *self.ci))
+        return f"{number(middle, 1)}%  {level} CI {interval(low, high, 1)}"
+
+    def _moderator_lines(self) -> list[tuple[str, str]]:
+        if self.test == "z":
+            joint = f"QM({self.qm_df}) = {number(self.qm)}"
+        else:
+            joint = f"F({self.qm_df}, {self.q_df}) = {number(self.qm)}"
+        explained = "" if math.isnan(self.r2) else f", R² = {percent(self.r2 / 100)}"
+        return [("moderators", f"{joint}, {p_text(self.qm_p_value)}{explained}")]
+
+    def _heterogeneity_lines(self, level: str) -> list[tuple[str, str]]:
+        if math.isnan(self.tau2):
+            return [("between studies", "not estimable from one study")]
+        kind = "residual " if self._has_moderators else ""
+        lines = []
+        if self.method != "CE":
+            # An estimate of 0 has no size of its own: show it as finely as the mean allows.
+            digits = _digits(self.tau2 if self.tau2 > 0 else self.se**2)
+            tau = number(self.tau, _digits(self.tau or self.se))
+            limits = interval(*self.tau2_ci, digits)
+            lines.append(
+                (
+                    f"{kind}tau²",
+                    f"{number(self.tau2, digits)}  {level} CI {limits}, tau = {tau}",
+                )
+            )
+        shares = f"{percent(self.i2 / 100)}"
+        if not math.isnan(self.i2_ci.low):
+            shares += f"  {level} CI [{percent(self.i2_ci.low / 100)}, "
+            shares += f"{percent(self.i2_ci.high / 100)}]"
+        lines.append((f"{kind}I²", shares))
+        lines.append(("Q", f"Q({self.q_df}) = {number(self.q, 2)}, {p_text(self.q_p_value)}"))
+        return lines
+
+    def _study_table(self, digits: int) -> pd.DataFrame:
+        fit = self.fit
+        reach = critical_value(self.level, math.inf) * np.sqrt(fit.vi)
+        names = study_names(fit.frame)
+        return pd.DataFrame(
+            {
+                "study": names,
+                "effect": [number(float(y), digits) for y in fit.yi],
+                f"{percent(self.level)} CI": [
+                    interval(float(y - r), float(y + r), digits)
+                    for y, r in zip(fit.yi, reach, strict=True)
+                ],
+                "weight": [f"{w:.1f}%" for w in fit.weights],
+            }
+        )
+
+
+def study_names(frame: pd.DataFrame) -> list[str]:
+    """Return what a reader calls each row: its label, else its study, else its index.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Effects, one per row.
+
+    Returns
+    -------
+    list of str
+        One name per row.
+
+    Examples
+    --------
+    >>> study_names(pd.DataFrame({"study_id": ["hao2011", None]}, index=[4, 7]))
+    ['hao2011', '7']
+    """
+    names = [str(i) for i in frame.index]
+    for column in ("study_id", "label"):
+        if column in frame.columns:
+            given = frame[column]
+            names = [
+                str(value) if not missing and str(value) else name
+                for value, missing, name in zip(given, given.isna(), names, strict=True)
+            ]
+    return names
+
+
+def _digits(size: float) -> int:
+    """Decimals that show a number of this size with three significant digits."""
+    if not math.isfinite(size) or size <= 0:
+        return 3
+    return min(10, max(1, 2 - math.floor(math.log10(size))))
+
+
+def _rounded(coefficients: pd.DataFrame, digits: int) -> pd.DataFrame:
+    shown = {"term": coefficients["term"]}
+    for name in ("estimate", "se", "ci_low", "ci_high"):
+        shown[name] = pd.Series(
+            [
+                number(float(value), max(digits, _digits(float(se))))
+                for value, se in zip(coefficients[name], coefficients["se"], strict=True)
+            ],
+            index=coefficients.index,
+        )
+    shown["p"] = coefficients["p_value"].map(lambda p: p_text(p).removeprefix("p ").strip("= "))
+    return pd.DataFrame(shown)
+
+
+def _exp(value: float) -> float:
+    return float(np.exp(value)) if math.isfinite(value) else NAN
+
+
+def _or_none(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,60 @@
+"""Every figure of a claim, by what its verdict rests on.
+
+Public names: `forest`, `funnel`, `directions`, `harms`, `doses`, and `draw`, which chooses.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from retroevidence.report.counted import doses, doses_size, harms, harms_size
+from retroevidence.report.directions import directions, directions_size
+from retroevidence.report.forest import forest, forest_size
+from retroevidence.report.funnel import ENOUGH, funnel, funnel_blank
+from retroevidence.report.style import blank, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from retroevidence.claims.check import Checked
+
+__all__ = ["directions", "doses", "draw", "forest", "funnel", "harms", "save"]
+
+
+def draw(checked: Checked) -> dict[str, Axes]:
+    """Draw every figure a claim supports.
+
+    Parameters
+    ----------
+    checked : Checked
+        A claim with its verdict.
+
+    Returns
+    -------
+    dict of str to matplotlib Axes
+        By name, the one the verdict rests on first: ``forest`` (pooled effects), ``directions``
+        (comparisons without a usable size), ``funnel`` (ten or more pooled results), ``harms``
+        (adverse events), ``doses`` (session lengths). Empty when there is no evidence to draw.
+        The figures belong to no window.
+
+    Examples
+    --------
+    >>> import retroevidence as rv
+    >>> list(draw(rv.check("safety")))
+    ['harms']
+    """
+    if checked.rung == "exact":
+        return {"harms": harms(checked, ax=blank(harms_size(checked)))}
+    if checked.rung == "distribution":
+        return {"doses": doses(checked, ax=blank(doses_size(checked)))}
+    drawn: dict[str, Axes] = {}
+    pooled, frame = checked.pooled, checked.effects
+    if pooled is not None and (checked.rung == "effects" or pooled.k == len(frame)):
+        drawn["forest"] = forest(checked, ax=blank(forest_size(checked)))
+    if "direction" in frame.columns:
+        told = int(frame["direction"].notna().sum())
+        if told and ("forest" not in drawn or (pooled is not None and len(frame) > pooled.k)):
+            drawn["directions"] = directions(checked, ax=blank(directions_size(checked)))
+    if "forest" in drawn and pooled is not None and pooled.k >= ENOUGH:
+        drawn["funnel"] = funnel(checked, ax=funnel_blank())
+    return drawn

@@ -1,0 +1,344 @@
+"""The forest plot: every study, its weight, and what they say together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from retroevidence._show import number, p_text, percent
+from retroevidence.errors import PoolError
+from retroevidence.report.layout import LABEL_WIDTH, LEADING, Layout, Line, Sheet, spread
+from retroevidence.report.names import axis_label, row_labels, sides
+from retroevidence.report.scales import Scale, scale_of
+from retroevidence.report.style import ACCENT, GREY, INK, LINE, PALE, SMALL, fold, settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from retroevidence.claims.check import Checked
+    from retroevidence.meta.result import Pooled
+
+PLOT = 190.0
+AXIS, TURNED = 31.0, 2 * SMALL * LEADING + 5.0
+CI_WIDTH, PI_WIDTH, BOUND_WIDTH = 1.0, 2.2, 4.0
+SAME_PEOPLE = {"ROMC", "MC", "SMCC", "SMCR", "SMCRH", "SMCRP", "SMCRPH"}
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """What one row draws: a study, a bounded result, the pooled one or the prediction interval."""
+
+    kind: str
+    estimate: float
+    low: float
+    high: float
+    weight: float = math.nan
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Everything that is decided before drawing."""
+
+    layout: Layout
+    marks: tuple[_Mark, ...]
+    scale: Scale
+    limits: tuple[float, float]
+    axis: str
+    sides: tuple[str, str] | None
+
+
+def forest(
+    result: Pooled | Checked,
+    *,
+    ax: Axes | None = None,
+    title: str | None = None,
+    experimental: str = "backward walking",
+) -> Axes:
+    """Draw a forest plot.
+
+    Parameters
+    ----------
+    result : Pooled or Checked
+        A pooled result, or a claim whose verdict rests on one.
+    ax : matplotlib Axes, optional
+        Where to draw; its rectangle is used for the whole figure, text columns included. By
+        default a new figure of the right size.
+    title : str, optional
+        By default the claim's statement, or nothing for a pooled result.
+    experimental : str
+        What the experimental arm does, for the words on both sides of the null line.
+
+    Returns
+    -------
+    matplotlib Axes
+        The Axes of the plot itself; x is the effect on the scale it was pooled on, while ticks
+        and numbers are on the scale people read (percent, ratio).
+
+    Raises
+    ------
+    PoolError
+        If there is no pooled result.
+
+    Notes
+    -----
+    Squares have an area proportional to the weight. An arrow marks an interval that runs beyond
+    the axis. A result known only to lie between two bounds is a pale line without a square. The
+    diamond is the pooled estimate with its interval; the bar below it is the prediction
+    interval: where the true effect of a new study would lie. Lewis & Clarke 2001 tell why.
+
+    Examples
+    --------
+    >>> import retroevidence as rv
+    >>> from matplotlib.figure import Figure
+    >>> pooled = rv.pool(None, yi=[-0.9, -0.3, -0.6], vi=[0.04, 0.02, 0.03])
+    >>> ax = forest(pooled, ax=Figure().add_axes((0, 0, 1, 1)))
+    >>> ax.get_xlim()[0] < -0.9 < 0.0 <= ax.get_xlim()[1]
+    True
+    """
+    plan = _plan(result, title, experimental)
+    with settings():
+        sheet = spread(plan.layout, ax)
+        _draw(sheet, plan)
+    return sheet.ax
+
+
+def forest_size(
+    result: Pooled | Checked, *, title: str | None = None, experimental: str = "backward walking"
+) -> tuple[float, float]:
+    """Return the width and the height, in points, that a forest plot needs.
+
+    Examples
+    --------
+    >>> import retroevidence as rv
+    >>> width, height = forest_size(rv.pool(None, yi=[1.0, 2.0], vi=[1.0, 1.0]))
+    >>> width > height
+    True
+    """
+    return _plan(result, title, experimental).layout.size
+
+
+def pooled_of(result: Pooled | Checked) -> Pooled | None:
+    """Return the pooled result itself, also when it comes inside a checked claim."""
+    pooled: Pooled | None = getattr(result, "pooled", result)  # type: ignore[arg-type]
+    return pooled
+
+
+def _plan(result: Pooled | Checked, title: str | None, experimental: str) -> _Plan:
+    claim: dict[str, Any] = getattr(result, "claim", {})
+    pooled = pooled_of(result)
+    if pooled is None or not len(pooled.studies):
+        raise PoolError(
+            "there is no pooled result to draw; retroevidence.report.figures.draw shows what the "
+            "claim has instead."
+        )
+    scale = scale_of(pooled.measure)
+    lines, marks, people = _studies(pooled, scale)
+    for line, mark in _summary(pooled, scale, len(people), len(marks)):
+        lines.append(line)
+        marks.append(mark)
+    effect = "Difference" if scale.name == "percent" else "Effect"
+    words = None
+    if not math.isnan(scale.null):
+        left, right = sides(str(claim.get("claimed_direction") or ""), experimental)
+        words = (f"← {_two_lines(left)}", f"{_two_lines(right)} →")
+    layout = Layout(
+        lines=tuple(lines),
+        left=("Study", *people),
+        right=(f"{effect} [{100 * pooled.level:g}% CI]", "Weight"),
+        plot=PLOT,
+        foot=AXIS + (TURNED if words else 0.0),
+        title=str(claim.get("statement") or "") if title is None else title,
+        notes=tuple(_notes(pooled, marks)),
+    )
+    axis = axis_label(pooled.measure, pooled.studies)
+    return _Plan(layout, tuple(marks), scale, _limits(marks, scale), axis, words)
+
+
+def _studies(pooled: Pooled, scale: Scale) -> tuple[list[Line], list[_Mark], tuple[str, ...]]:
+    """Return the rows of the studies and the headers of the columns with numbers of people."""
+    from scipy.stats import norm
+
+    frame = pooled.studies
+    z = float(norm.ppf(0.5 + pooled.level / 2))
+    n1, n2 = column_of(frame, "n_experimental"), column_of(frame, "n_comparator")
+    if np.isnan(n1).all() and np.isnan(n2).all():
+        people: tuple[str, ...] = ()
+    elif np.isnan(n2).all() or pooled.measure in SAME_PEOPLE:
+        people = ("n",)
+    else:
+        people = ("n\nbackward", "n\ncomparator")
+    lines, marks = [], []
+    columns = [column_of(frame, name) for name in ("yi", "vi", "lower", "upper", "weight")]
+    for i, label in enumerate(row_labels(frame)):
+        yi, vi, lower, upper, weight = (float(column[i]) for column in columns)
+        if math.isnan(yi):
+            # A missing bound is no bound.
+            low = -math.inf if math.isnan(lower) else lower
+            high = math.inf if math.isnan(upper) else upper
+            mark = _Mark("bounded", yi, low, high)
+            words = scale.bound_text(low, high)
+        else:
+            mark = _Mark("study", yi, yi - z * math.sqrt(vi), yi + z * math.sqrt(vi), weight)
+            words = f"{scale.text(yi)} {scale.interval_text(mark.low, mark.high)}"
+        counts = [f"{n:g}" if math.isfinite(n) else "–" for n in (n1[i], n2[i])][: len(people)]
+        share = f"{weight:.1f}%" if math.isfinite(weight) and mark.kind == "study" else "–"
+        lines.append(Line((fold(label, LABEL_WIDTH), *counts), (words, share)))
+        marks.append(mark)
+    return lines, marks, people
+
+
+def _summary(pooled: Pooled, scale: Scale, columns: int, k: int) -> list[tuple[Line, _Mark]]:
+    """Return the pooled row and the prediction interval; one study pools nothing."""
+    if k < 2 or math.isnan(pooled.estimate):
+        return []
+    blank = ("",) * columns
+    ci, new = pooled.ci, pooled.prediction
+    words = f"{scale.text(pooled.estimate)} {scale.interval_text(ci.low, ci.high)}"
+    rows = [
+        (
+            Line((f"Pooled, {k} results", *blank), (words, ""), bold=True, ruled=True),
+            _Mark("pooled", pooled.estimate, ci.low, ci.high),
+        )
+    ]
+    if math.isfinite(new.low) and math.isfinite(new.high):
+        label = f"{100 * pooled.level:g}% prediction interval"
+        rows.append(
+            (
+                Line((label, *blank), (scale.interval_text(new.low, new.high), "")),
+                _Mark("prediction", math.nan, new.low, new.high),
+            )
+        )
+    return rows
+
+
+def _limits(marks: list[_Mark], scale: Scale) -> tuple[float, float]:
+    """Choose the axis: every estimate and the null are on it, a huge interval is not."""
+    points = [mark.estimate for mark in marks] + [scale.null]
+    points += [end for mark in marks if mark.kind == "bounded" for end in (mark.low, mark.high)]
+    inside = [point for point in points if math.isfinite(point)] or [0.0]
+    low, high = min(inside), max(inside)
+    halves = [(mark.high - mark.low) / 2 for mark in marks if mark.kind == "study"]
+    usual = float(np.median(halves)) if halves else 0.0
+    allowed = max(0.6 * (high - low), 1.5 * usual) or 1.0
+    ends = [end for mark in marks for end in (mark.low, mark.high) if math.isfinite(end)]
+    bottom = max(min([low, *ends]), low - allowed)
+    top = min(max([high, *ends]), high + allowed)
+    pad = 0.06 * (top - bottom) or 0.5
+    return bottom - pad, top + pad
+
+
+def _two_lines(words: str) -> str:
+    """Break a phrase at the word that makes the two lines most alike.
+
+    Examples
+    --------
+    >>> _two_lines("lower with backward walking").split(chr(10))
+    ['lower with', 'backward walking']
+    """
+    parts = words.split()
+    if len(parts) < 2:
+        return words
+    cuts = [(" ".join(parts[:i]), " ".join(parts[i:])) for i in range(1, len(parts))]
+    return "\n".join(min(cuts, key=lambda cut: max(map(len, cut))))
+
+
+def _notes(pooled: Pooled, marks: list[_Mark]) -> list[str]:
+    """Write the lines below the axis: heterogeneity, method, and what a reader must know."""
+    k = sum(mark.kind in {"study", "bounded"} for mark in marks)
+    if k < 2:
+        notes = ["One result: nothing is pooled and heterogeneity cannot be estimated."]
+    else:
+        found = []
+        if math.isfinite(pooled.tau2):
+            found.append(f"τ² = {number(pooled.tau2)}")
+        if math.isfinite(pooled.i2):
+            found.append(f"I² = {percent(pooled.i2 / 100)}")
+        if math.isfinite(pooled.q):
+            found.append(f"Q({pooled.q_df:g}) = {number(pooled.q, 2)}, {p_text(pooled.q_p_value)}")
+        notes = [f"Heterogeneity: {', '.join(found) or 'not estimated'}."]
+        ways = {"knha": "Knapp–Hartung interval", "z": "normal interval"}
+        ways |= {"t": "t interval", "adhoc": "modified Knapp–Hartung interval"}
+        model = "Common-effect" if pooled.method == "CE" else "Random-effects"
+        way = ways.get(pooled.test, f"{pooled.test} interval")
+        effect = p_text(pooled.p_value)
+        notes.append(f"{model} model, {pooled.method}, {way}; test of no effect: {effect}.")
+        if not math.isfinite(pooled.prediction.low):
+            notes.append("No prediction interval: too few results to say how much effects vary.")
+    if any(mark.kind == "bounded" for mark in marks):
+        notes.append("Pale lines: results known only to lie in that range; no exact size reported.")
+    return notes
+
+
+def column_of(frame: pd.DataFrame, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return a column as floats, missing throughout when the frame does not have it."""
+    if name not in frame.columns:
+        return np.full(len(frame), np.nan)
+    return np.asarray(frame[name].astype("float64"), dtype=np.float64)
+
+
+def _draw(sheet: Sheet, plan: _Plan) -> None:
+    ax, layout = sheet.ax, plan.layout
+    ax.set_xlim(*plan.limits)
+    sheet.axis(plan.scale.ticks(*plan.limits), plan.axis)
+    if not math.isnan(plan.scale.null):
+        ax.plot([plan.scale.null] * 2, [0.0, sum(layout.heights)], color=LINE, lw=0.8, zorder=1)
+    heaviest = max((m.weight for m in plan.marks if math.isfinite(m.weight)), default=1.0) or 1.0
+    for mark, y in zip(plan.marks, layout.centres, strict=True):
+        if mark.kind == "pooled":
+            ax.plot([mark.estimate] * 2, [0.0, y], color=ACCENT, lw=0.7, ls=(0, (3, 3)), zorder=1)
+            _diamond(sheet, mark, y)
+        else:
+            _interval(sheet, mark, y)
+            if mark.kind == "study":
+                share = mark.weight / heaviest if math.isfinite(mark.weight) else 0.3
+                side = (2.5 + 6.0 * math.sqrt(max(share, 0.0))) * sheet.shrink
+                ax.plot([mark.estimate], [y], marker="s", ms=side, mfc=GREY, mec=INK, mew=0.5,
+                        ls="none", zorder=3)  # fmt: skip
+    sheet.texts()
+    if plan.sides:
+        sheet.text(plan.sides[0], 0.0, -AXIS + 4.0, colour=GREY)
+        sheet.text(plan.sides[1], 0.0, -AXIS + 4.0, corner=(1.0, 0.0), ha="right", colour=GREY)
+
+
+def _diamond(sheet: Sheet, mark: _Mark, y: float) -> None:
+    low, high = (mark.low, mark.high) if math.isfinite(mark.low) else (mark.estimate,) * 2
+    sheet.ax.fill(
+        [low, mark.estimate, high, mark.estimate],
+        [y, y - 5.0, y, y + 5.0],
+        facecolor=ACCENT,
+        edgecolor=ACCENT,
+        lw=0.5,
+        zorder=3,
+    )
+    _arrows(sheet, low, high, y, ACCENT)
+
+
+def _interval(sheet: Sheet, mark: _Mark, y: float) -> None:
+    colour, width = {
+        "prediction": (ACCENT, PI_WIDTH),
+        "bounded": (PALE, BOUND_WIDTH),
+        "study": (INK, CI_WIDTH),
+    }[mark.kind]
+    low, high = sheet.ax.get_xlim()
+    a, b = max(mark.low, low), min(mark.high, high)
+    sheet.ax.plot(
+        [a, b], [y, y], color=colour, lw=width * sheet.shrink, solid_capstyle="butt", zorder=2
+    )
+    for end, whole in ((a, mark.low), (b, mark.high)):
+        if end == whole:
+            sheet.ax.plot([end, end], [y - 2.2, y + 2.2], color=GREY if colour == PALE else colour,
+                          lw=CI_WIDTH * sheet.shrink, zorder=2)  # fmt: skip
+    _arrows(sheet, mark.low, mark.high, y, GREY if colour == PALE else colour)
+
+
+def _arrows(sheet: Sheet, a: float, b: float, y: float, colour: str) -> None:
+    """Mark an interval that runs beyond the axis."""
+    low, high = sheet.ax.get_xlim()
+    for beyond, place, marker in ((a < low, low, "<"), (b > high, high, ">")):
+        if beyond:
+            sheet.ax.plot([place], [y], marker=marker, ms=5 * sheet.shrink, mfc=colour, mec=colour,
+                          ls="none", clip_on=False, zorder=4)  # fmt: skip

@@ -1,0 +1,163 @@
+"""Keys and codes in words: study labels, measures, directions."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+_KEY = re.compile(r"^(?P<name>[a-z]+?)(?P<year>(?:19|20)\d\d)(?P<rest>[a-z].*)?$")
+_REGISTERS = ("nct", "ctri", "irct", "isrctn", "actrn")
+
+MEASURES = {
+    "MD": "mean difference",
+    "SMD": "standardised mean difference (Hedges g)",
+    "SMDH": "standardised mean difference (unequal variances)",
+    "SMD1": "standardised mean difference (comparator's SD)",
+    "ROM": "difference in percent",
+    "ROMC": "difference in percent",
+    "VR": "variability ratio",
+    "CVR": "ratio of coefficients of variation",
+    "MC": "mean change",
+    "SMCC": "standardised mean change",
+    "SMCR": "standardised mean change",
+    "SMCRH": "standardised mean change",
+    "SMCRP": "standardised mean change",
+    "SMCRPH": "standardised mean change",
+    "OR": "odds ratio",
+    "RR": "risk ratio",
+    "RD": "risk difference",
+    "PETO": "odds ratio (Peto)",
+    "AS": "arcsine difference",
+    "COR": "correlation",
+    "ZCOR": "correlation",
+    "PR": "proportion",
+    "PLN": "proportion",
+    "PLO": "proportion",
+    "PAS": "proportion",
+    "PFT": "double-arcsine proportion",
+    "IRR": "rate ratio",
+    "IRD": "rate difference",
+    "MN": "mean",
+    "MNLN": "mean",
+}
+
+
+def study_label(key: str) -> str:
+    """Return the label of a study as a figure prints it, made from its key.
+
+    Parameters
+    ----------
+    key : str
+        The study's key: first author and year in small letters. A key that ends in ``_nd`` has
+        no year on the page it was read from; one that starts with ``anon`` has no authors.
+
+    Examples
+    --------
+    >>> [study_label(key) for key in ("alghadir2019", "abdelraouf2019b", "kajale_nd")]
+    ['Alghadir 2019', 'Abdelraouf 2019b', 'Kajale (year not shown)']
+    >>> study_label("anon_cairo45_nd"), study_label("nct02688777"), study_label("kim2016cp")
+    ('Anon. cairo45 (year not shown)', 'NCT02688777', 'Kim 2016 (cp)')
+    """
+    name = key.removesuffix("_nd")
+    undated = " (year not shown)" if name != key else ""
+    if name.startswith(_REGISTERS) and any(sign.isdigit() for sign in name):
+        return name.upper() + undated
+    match = _KEY.match(name)
+    if match:
+        rest = match["rest"] or ""
+        letter = rest if len(rest) == 1 else ""
+        extra = f" ({rest})" if len(rest) > 1 else ""
+        author = "Anon." if match["name"] == "anon" else match["name"].capitalize()
+        return f"{author} {match['year']}{letter}{extra}"
+    if name.startswith("anon_"):
+        return f"Anon. {name.removeprefix('anon_').replace('_', ' ')}{undated}"
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:] + undated
+
+
+def measure_name(measure: str) -> str:
+    """Return a measure's code in words; an unknown code stays as it is.
+
+    Examples
+    --------
+    >>> measure_name("RR"), measure_name("ROMC"), measure_name("GEN")
+    ('risk ratio', 'difference in percent', 'GEN')
+    """
+    return MEASURES.get(measure, measure)
+
+
+def axis_label(measure: str, studies: pd.DataFrame) -> str:
+    """Name a measure for an axis, with the unit where all studies share one.
+
+    Examples
+    --------
+    >>> axis_label("MD", pd.DataFrame({"unit": ["kg", "kg"]})), axis_label("RR", pd.DataFrame())
+    ('Mean difference (kg)', 'Risk ratio')
+    """
+    name = measure_name(measure)
+    units = set(studies["unit"].dropna()) - {""} if "unit" in studies.columns else set()
+    if measure in {"MD", "MC", "MN"} and len(units) == 1:
+        name += f" ({units.pop()})"
+    return name[:1].upper() + name[1:]
+
+
+def sides(direction: str, experimental: str = "backward walking") -> tuple[str, str]:
+    """Return what the left and the right side of the null line mean.
+
+    Parameters
+    ----------
+    direction : str
+        The claimed direction. ``better`` and ``worse`` speak of benefit: there a positive
+        effect favours the experimental arm. Any other word speaks of the value itself.
+    experimental : str
+        What the experimental arm does.
+
+    Examples
+    --------
+    >>> sides("lower")
+    ('lower with backward walking', 'higher with backward walking')
+    >>> sides("better")
+    ('favours comparator', 'favours backward walking')
+    """
+    if direction in {"better", "worse"}:
+        return "favours comparator", f"favours {experimental}"
+    return f"lower with {experimental}", f"higher with {experimental}"
+
+
+def row_labels(studies: pd.DataFrame) -> list[str]:
+    """Return one label per row; a study with several rows also names what differs between them.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame(
+    ...     {
+    ...         "study_id": ["kim2001", "lee2013", "lee2013"],
+    ...         "instrument": ["", "timed walk", "step test"],
+    ...     }
+    ... )
+    >>> row_labels(frame)
+    ['Kim 2001', 'Lee 2013, timed walk', 'Lee 2013, step test']
+    """
+    for column in ("study_id", "label", "comparison"):
+        if column in studies.columns:
+            labels = [study_label(str(key)) for key in studies[column]]
+            break
+    else:
+        return [f"Result {i}" for i in range(1, len(studies) + 1)]
+    for column in ("instrument", "muscle", "outcome", "arm", "contrast", "rows"):
+        if column not in studies.columns:
+            continue
+        values = [str(value) if _told(value) else "" for value in studies[column]]
+        meant: dict[str, set[str]] = {}
+        for label, value in zip(labels, values, strict=True):
+            meant.setdefault(label, set()).add(value)
+        labels = [
+            f"{label}, {value}" if value and len(meant[label]) > 1 else label
+            for label, value in zip(labels, values, strict=True)
+        ]
+    return labels
+
+
+def _told(value: object) -> bool:
+    return isinstance(value, str) and bool(value)

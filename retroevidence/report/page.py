@@ -1,0 +1,278 @@
+"""The page: everything one run found, in one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from retroevidence._show import percent
+from retroevidence.claims import certainty, counts, rules
+from retroevidence.report.css import CSS
+from retroevidence.report.findings import Findings
+from retroevidence.report.markup import Markup, Piece, el, join, link, table
+from retroevidence.report.section import anchor, headline, section, verdict_mark
+from retroevidence.report.tables import words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CONTENTS = (
+    ("verdicts", "Verdicts"),
+    ("rules", "How a verdict is reached"),
+    ("claims", "Claims"),
+    ("citations", "Citation audit"),
+    ("agreement", "Read twice"),
+    ("data", "Data and versions"),
+    ("limits", "Limits"),
+)
+
+
+def page(findings: Findings, figures: Mapping[str, Mapping[str, str]]) -> str:
+    """Return the report as one self-contained HTML page.
+
+    Parameters
+    ----------
+    findings : Findings
+        What one run found.
+    figures : mapping of str to mapping of str to str
+        Per claim id, the SVG of each of its figures by name.
+
+    Returns
+    -------
+    str
+        HTML with inline style and figures; no script, and no address but those of sources.
+
+    Examples
+    --------
+    >>> from retroevidence.report.findings import find
+    >>> page(find(), {}).startswith("<!doctype html>")
+    True
+    """
+    title = f"{findings.title}: claims and the evidence"
+    head = el(
+        "head",
+        el("meta", charset="utf-8"),
+        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+        el("title", title),
+        el("style", Markup(CSS)),
+    )
+    body = el(
+        "body",
+        el("a", "Skip to the verdicts", href="#verdicts", class_="skip"),
+        _header(findings, title),
+        el(
+            "main",
+            join(
+                (
+                    _verdicts(findings),
+                    _rules(),
+                    _claims(findings, figures),
+                    _citations(findings.citations),
+                    _agreement(findings.agreement),
+                    _data(findings),
+                    _limits(findings),
+                ),
+                "\n",
+            ),
+        ),
+    )
+    return f"<!doctype html>\n{el('html', head, body, lang='en')}\n"
+
+
+def _header(findings: Findings, title: str) -> Markup:
+    k = len(findings.checks)
+    studies = findings.rows.get("studies", 0)
+    found = {word: sum(c.verdict == word for c in findings.checks) for word in rules.VERDICTS}
+    tally = ", ".join(f"{n} {word}" for word, n in found.items() if n)
+    lead = (
+        f"{k} claims, judged by {studies} located studies and records: {tally}. Every verdict "
+        "follows from a written rule, and every number below leads back to the page it was read on."
+    )
+    how = (
+        "Results were read from public pages, mostly abstracts. Each report enters as the "
+        "strongest statement it supports: an effect with its variance, a p-value, a direction, or "
+        "nothing. "
+        "Effects are experimental (backward) minus comparator."
+    )
+    entries = [el("li", el("a", text, href=f"#{name}")) for name, text in CONTENTS]
+    contents = el("nav", el("ul", *entries), aria_label="Contents")
+    return el("header", el("h1", title), el("p", lead, class_="lead"), el("p", how), contents)
+
+
+def _section(name: str, *children: Piece) -> Markup:
+    return el("section", el("h2", dict(CONTENTS)[name]), *children, id=name)
+
+
+def _verdicts(findings: Findings) -> Markup:
+    rows: list[list[Piece]] = [
+        [
+            el("a", words(checked.claim.get("statement")),
+               href=f"#{anchor(str(checked.claim['claim_id']))}"),
+            verdict_mark(checked.verdict),
+            checked.certainty,
+            headline(checked) or "–",
+            str(checked.k),
+            checked.rung,
+        ]
+        for checked in findings.checks
+    ]  # fmt: skip
+    made = table(
+        ["Claim", "Verdict", "Certainty", "Estimate [95% CI]", "k", "Rests on"],
+        rows,
+        caption="k: independent comparisons. Percent differences are ratios of means; other "
+        "effects are standardised mean differences unless the claim names a unit.",
+    )
+    return _section("verdicts", el("div", made, class_="verdicts"))
+
+
+def _rules() -> Markup:
+    leaning, range_met = percent(rules.LEANING), percent(rules.IN_RANGE)
+    terms = (
+        (
+            rules.SUPPORTED,
+            "the 95% interval and the prediction interval lie on the claim's side, and the "
+            "estimate is at least the smallest difference that matters",
+        ),
+        (
+            rules.LEANS_SUPPORTED,
+            "the interval lies on the claim's side but a condition above fails; or it holds no "
+            f"effect, the estimate matters, and the claim's side has at least {leaning} of the "
+            "chance",
+        ),
+        (rules.INCONCLUSIVE, "none of the others"),
+        (
+            rules.LEANS_AGAINST,
+            "the interval lies on the other side; or everything in it is too small to matter; or "
+            f"the claim's side has at most {percent(1 - rules.LEANING)} of the chance",
+        ),
+        (rules.CONTRADICTED, "the interval and the prediction interval lie on the other side"),
+        (rules.NO_EVIDENCE, "nothing located bears on the claim, which is not evidence against it"),
+    )
+    others = (
+        "Combined p-values support a claim only when the combination (Stouffer) and the sign test "
+        f"both reach p < {rules.ALPHA:g} on its side; one alone leans. Directions alone never do "
+        "more than lean.",
+        f"A claimed range is supported when the mean lies in it with at least {range_met} "
+        "probability and a new study with at least 50%; it leans when the mean does with at least "
+        "50%; it is contradicted when the 95% interval lies outside.",
+        "A claim of no harm is supported when the exact upper limit is below the share that would "
+        "matter. Arms that report nothing are not counted as free of harm.",
+    )
+    steps = (
+        "It starts high when every comparison is randomised or within the same people, else low.",
+        f"Inconsistency: one step down when I² is at least {certainty.LARGE_I2:g}% and a new study "
+        "may go the other way, or when a third of the directions disagree.",
+        "Indirectness: one step down when half of the comparisons are indirect.",
+        "Imprecision: one step down when the interval holds no effect or there is no pooled size, "
+        f"one more with fewer than {certainty.OPTIMAL_SIZE} people; for harms, below "
+        f"{counts.ENOUGH_PEOPLE} people.",
+        "Risk of bias cannot be judged from abstracts: nothing is rated above moderate.",
+        f"Publication bias is not assessed below {certainty.ENOUGH_FOR_BIAS} comparisons.",
+    )
+    return _section(
+        "rules",
+        el("dl", *(join((el("dt", verdict_mark(word)), el("dd", text))) for word, text in terms),
+           class_="facts"),
+        *(el("p", text) for text in others),
+        el("h3", "Certainty"),
+        el("p", "Levels as in GRADE: high, moderate, low, very low."),
+        el("ul", *(el("li", step) for step in steps)),
+    )  # fmt: skip
+
+
+def _claims(findings: Findings, figures: Mapping[str, Mapping[str, str]]) -> Markup:
+    sections = [
+        section(
+            checked,
+            figures.get(str(checked.claim["claim_id"]), {}),
+            findings.traces.get(str(checked.claim["claim_id"])),
+        )
+        for checked in findings.checks
+    ]
+    return _section("claims", join(sections, "\n"))
+
+
+def _citations(frame: pd.DataFrame) -> Markup:
+    if not len(frame):
+        return _section("citations", el("p", "The data cite no references."))
+    rows: list[list[Piece]] = [
+        [
+            words(row["cited_no"]),
+            words(row["cited"]),
+            verdict_mark(words(row["verdict"])),
+            _record(words(row["best_candidate"]), words(row["url"])),
+            words(row["matched"]) or "nothing",
+            words(row["differing"]),
+            words(row["reason"]),
+            f"{words(row['where_looked'])} ({words(row['n_queries'])} queries, "
+            f"{words(row['looked_on'])})",
+        ]
+        for row in frame.to_dict("records")
+    ]
+    made = table(
+        ["No.", "As cited", "Verdict", "Nearest record", "Agrees", "Differs", "Why",
+         "Where one looked"],
+        rows,
+        name="trace",
+        caption="Each cited reference compared field by field with the nearest record located. "
+        "Not located is not the same as non-existent.",
+    )  # fmt: skip
+    return _section("citations", made)
+
+
+def _record(line: str, url: str) -> Piece:
+    return link(url, line) if line else "none"
+
+
+def _agreement(frame: pd.DataFrame) -> Markup:
+    if not len(frame):
+        return _section("agreement", el("p", "No result was read twice."))
+    found = frame["status"].value_counts()
+    tally = ", ".join(f"{n} {status}" for status, n in sorted(found.items(), key=lambda x: -x[1]))
+    columns = [c for c in ("study_id", "outcome", "instrument", "field", "first", "second",
+                           "status", "settled") if c in frame.columns]  # fmt: skip
+    odd = frame[frame["status"] != "exact"]
+    rows: list[list[Piece]] = [
+        [words(row[column]) for column in columns] for row in odd.to_dict("records")
+    ]
+    heads = [column.replace("_", " ").capitalize() for column in columns]
+    made = table(heads, rows, caption="Readings that do not agree exactly, and how it was settled.")
+    return _section(
+        "agreement",
+        el("p", f"{len(frame)} fields were read by two readers: {tally}."),
+        el("details", el("summary", f"Where the readings differ ({len(odd)})"), made),
+    )
+
+
+def _data(findings: Findings) -> Markup:
+    counted: list[list[Piece]] = [[name, str(n)] for name, n in findings.rows.items()]
+    hashed: list[list[Piece]] = [
+        [name, el("code", digest)] for name, digest in sorted(findings.hashes.items())
+    ]
+    used: list[list[Piece]] = [[name, text] for name, text in findings.versions.items()]
+    return _section(
+        "data",
+        table(["Table", "Rows"], counted, caption="Rows of each table."),
+        table(["File", "SHA-256"], hashed, caption="The files these results were made from."),
+        table(["Software", "Version"], used, caption="Software the numbers passed through."),
+        el("p", "The same files and versions give the same bytes."),
+    )
+
+
+def _limits(findings: Findings) -> Markup:
+    points = [
+        "Most results were read from abstracts: what a full text would add is not here, and risk "
+        "of bias is not judged.",
+        "The search was not exhaustive; a claim without usable evidence here may have some "
+        "elsewhere.",
+        "Results reported only as p < 0.05 or as a direction carry no size. They are shown and "
+        "combined on lower rungs, never turned into sizes.",
+        "With few studies the variance between them is barely known; read the prediction interval.",
+        "Nothing on this page is medical advice.",
+    ]
+    small = sum(0 < c.k < 5 for c in findings.checks)
+    if small:
+        points.insert(
+            3, f"{small} of {len(findings.checks)} claims rest on fewer than five results."
+        )
+    return _section("limits", el("ul", *(el("li", point) for point in points)))

@@ -1,0 +1,205 @@
+"""Published analyses against metafor 5.1-12 with tight tolerances (golden/README.md)."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from retroevidence.effects.measures import effect_size
+from retroevidence.meta.pool import pool
+
+GOLDEN = Path(__file__).parent / "golden"
+CASES = json.loads((GOLDEN / "acceptance.json").read_text(encoding="utf-8"))
+
+# Both sides iterate to about 1e-13; 1e-8 leaves room for p-values as small as 1e-88, whose
+# relative error grows with the exponent.
+RTOL = 1e-8
+
+FIELDS = {
+    "beta": "estimate",
+    "se": "se",
+    "stat": "statistic",
+    "p": "p_value",
+    "lb": ("ci", "low"),
+    "ub": ("ci", "high"),
+    "tau2": "tau2",
+    "se_tau2": "tau2_se",
+    "I2": "i2",
+    "H2": "h2",
+    "Q": "q",
+    "Qp": "q_p_value",
+}
+
+
+def assert_matches(pooled, golden):
+    for theirs, ours in FIELDS.items():
+        value = getattr(*[getattr(pooled, ours[0]), ours[1]]) if isinstance(ours, tuple) else None
+        value = getattr(pooled, ours) if value is None else value
+        wanted = golden[theirs]
+        if wanted is None:
+            assert np.isnan(value), theirs
+        else:
+            assert value == pytest.approx(wanted, rel=RTOL, abs=0), theirs
+    assert pooled.k == golden["k"]
+
+
+def assert_regression(pooled, golden, *, skip=()):
+    columns = {
+        "beta": "estimate",
+        "se": "se",
+        "stat": "statistic",
+        "p": "p_value",
+        "lb": "ci_low",
+        "ub": "ci_high",
+    }
+    for theirs, ours in columns.items():
+        np.testing.assert_allclose(pooled.coefficients[ours], golden[theirs], rtol=RTOL, atol=0)
+    whole = {"tau2": "tau2", "se_tau2": "tau2_se", "I2": "i2", "H2": "h2", "Q": "q"}
+    whole |= {"Qp": "q_p_value", "QM": "qm", "QMp": "qm_p_value", "R2": "r2"}
+    for theirs, ours in whole.items():
+        if theirs not in skip:
+            assert getattr(pooled, ours) == pytest.approx(golden[theirs], rel=RTOL, abs=0), theirs
+
+
+@pytest.fixture(scope="module")
+def bcg():
+    given = pd.DataFrame(CASES["bcg_inputs"])
+    yi, vi = effect_size(
+        "RR",
+        a=given["tpos"],
+        n1=given["tpos"] + given["tneg"],
+        c=given["cpos"],
+        n2=given["cpos"] + given["cneg"],
+    )
+    return given.assign(yi=yi, vi=vi)
+
+
+@pytest.mark.parametrize("case", list(CASES["bcg"]))
+def test_bcg_every_estimator_and_test(bcg, case):
+    golden = CASES["bcg"][case]
+    method, test = case.split("_")
+    pooled = pool(bcg, method="CE" if method == "EE" else method, test=test)
+    assert_matches(pooled, golden)
+    if golden["pi"]:
+        np.testing.assert_allclose(pooled.prediction, golden["pi"], rtol=RTOL, atol=0)
+    else:
+        assert np.isnan(pooled.prediction.low)
+
+
+def test_bcg_q_profile_intervals(bcg):
+    golden = CASES["bcg_ci"]["QP"]
+    pooled = pool(bcg)
+    np.testing.assert_allclose((pooled.tau2, *pooled.tau2_ci), golden["tau2"], rtol=RTOL)
+    np.testing.assert_allclose((pooled.i2, *pooled.i2_ci), golden["I2"], rtol=RTOL)
+    np.testing.assert_allclose((pooled.h2, *pooled.h2_ci), golden["H2"], rtol=RTOL)
+
+
+def test_bcg_intervals_beside_each_other(bcg):
+    pooled = pool(bcg, method="HE")
+    z, adhoc = CASES["bcg"]["HE_z"], CASES["bcg"]["HE_adhoc"]
+    np.testing.assert_allclose(pooled.z_ci, (z["lb"], z["ub"]), rtol=RTOL)
+    np.testing.assert_allclose(pooled.modified_ci, (adhoc["lb"], adhoc["ub"]), rtol=RTOL)
+
+
+@pytest.mark.parametrize(
+    ("case", "formula"),
+    [
+        ("ablat_z", "~ ablat"),
+        ("ablat_knha", "~ ablat"),
+        ("alloc_knha", "~ alloc"),
+        ("ablat_year_knha", "~ ablat + year"),
+    ],
+)
+def test_bcg_meta_regression(bcg, case, formula):
+    golden = CASES["bcg_reg"][case]
+    assert_regression(pool(bcg, mods=formula, test=case.split("_")[-1]), golden)
+
+
+def test_array_and_formula_give_the_same_regression(bcg):
+    golden = CASES["bcg_reg"]["ablat_year_knha"]
+    assert_regression(pool(yi=bcg["yi"], vi=bcg["vi"], mods=bcg[["ablat", "year"]]), golden)
+    assert_regression(
+        pool(yi=bcg["yi"], vi=bcg["vi"], mods=bcg[["ablat", "year"]].to_numpy()), golden
+    )
+
+
+@pytest.mark.parametrize("method", list(CASES["viechtbauer2005_ex1"]["fits"]))
+def test_viechtbauer2005(method):
+    case = CASES["viechtbauer2005_ex1"]
+    pooled = pool(pd.DataFrame(case["inputs"]), method=method, test="z")
+    assert_matches(pooled, case["fits"][method])
+
+
+def test_collins1985b_with_q_profile():
+    data = pd.read_csv(GOLDEN / "collins1985b.csv")
+    yi, vi = effect_size(
+        "OR", a=data["pre.xti"], n1=data["pre.nti"], c=data["pre.xci"], n2=data["pre.nci"]
+    )
+    case = CASES["collins1985b"]
+    for method in ("DL", "REML"):
+        assert_matches(pool(yi=yi, vi=vi, method=method, test="z"), case[method])
+    pooled = pool(yi=yi, vi=vi)
+    np.testing.assert_allclose((pooled.tau2, *pooled.tau2_ci), case["QP"]["tau2"], rtol=RTOL)
+
+
+def test_linde2005_with_its_double_zero_added_by_hand():
+    data = pd.read_csv(GOLDEN / "linde2005.csv")
+    counts = {"a": data["ai"], "n1": data["n1i"], "c": data["ci"], "n2": data["n2i"]}
+    yi, vi = effect_size("RR", **counts)
+    double = ((data["ai"] == 0) & (data["ci"] == 0)).to_numpy()
+    assert np.isnan(yi[double]).all()
+    everywhere = effect_size("RR", **counts, to="all")
+    yi, vi = np.where(double, everywhere[0], yi), np.where(double, everywhere[1], vi)
+    assert_matches(pool(yi=yi, vi=vi, test="z"), CASES["linde2005_RR"])
+
+
+def test_normand1999_smd():
+    data = pd.read_csv(GOLDEN / "normand1999.csv")
+    case = CASES["normand1999"]
+    yi, vi = effect_size("SMD", **two_means(data))
+    assert_matches(pool(yi=yi, vi=vi, test="z"), case["REML"])
+    assert_matches(pool(yi=yi, vi=vi), case["REML_knha"])
+
+
+def test_raudenbush1985():
+    data = pd.read_csv(GOLDEN / "raudenbush1985.csv")
+    case = CASES["raudenbush1985"]
+    assert_matches(pool(data, test="z"), case["REML"])
+    assert_matches(pool(data), case["knha"])
+
+
+def test_raudenbush1985_weeks_reaches_the_boundary():
+    data = pd.read_csv(GOLDEN / "raudenbush1985.csv")
+    # Weeks of contact beyond three count as three, as in the published analysis.
+    data["weeks"] = data["weeks"].clip(upper=3)
+    pooled = pool(data, mods="~ weeks", test="z")
+    case = CASES["raudenbush1985"]["weeks"]
+    assert_regression(pooled, case, skip=("tau2", "I2", "R2"))
+    # The likelihood is highest at tau² = 0; metafor stops at 2e-15, where its steps end, which is
+    # 1e-13 of the tau² without the moderator.
+    assert pooled.tau2 == 0
+    assert case["tau2"] < 1e-14
+    assert pooled.i2 == 0
+    assert pooled.r2 == 100
+
+
+@pytest.mark.parametrize("correct", [True, False])
+def test_curtis1998_log_ratio_of_means(correct):
+    data = pd.read_csv(GOLDEN / "curtis1998.csv")
+    case = CASES["curtis1998_ROM"][f"correct_{str(correct).upper()}"]
+    yi, vi = effect_size("ROM", **two_means(data), correct=correct)
+    np.testing.assert_allclose(yi[:5], case["yi5"], rtol=RTOL)
+    np.testing.assert_allclose(vi[:5], case["vi5"], rtol=RTOL)
+    assert_matches(pool(yi=yi, vi=vi, test="z"), case)
+
+
+def test_mcdaniel1994_correlations():
+    data = pd.read_csv(GOLDEN / "mcdaniel1994.csv")
+    yi, vi = effect_size("ZCOR", r=data["ri"], n=data["ni"])
+    assert_matches(pool(yi=yi, vi=vi, test="z"), CASES["mcdaniel1994_ZCOR"])
+
+
+def two_means(data):
+    return {name.removesuffix("i"): data[name] for name in data if name[-1] == "i"}

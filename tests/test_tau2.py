@@ -1,0 +1,129 @@
+"""The estimators of tau² at their edges: boundary, scale, standard errors, global maximum."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retroevidence.errors import UnknownNameError
+from retroevidence.meta.heterogeneity import q_profile
+from retroevidence.meta.tau2 import METHODS, estimate_tau2, generalised_q, solve_q
+
+GOLDEN = Path(__file__).parent / "golden"
+CLOSED = json.loads((GOLDEN / "closed_forms.json").read_text(encoding="utf-8"))
+ESTIMATED = [method for method in METHODS if method != "CE"]
+
+# metafor iterates to 1e-13 and we to machine precision; the gap grows where tau² is flat.
+RTOL = 1e-8
+
+
+def data(name):
+    yi, vi = (np.array(CLOSED["data"][name][part]) for part in ("yi", "vi"))
+    return yi, vi, np.ones((len(yi), 1))
+
+
+@pytest.mark.parametrize("case", list(CLOSED["fits"]))
+@pytest.mark.parametrize("method", ESTIMATED)
+def test_two_and_three_studies_and_homogeneous_ones(case, method):
+    golden = CLOSED["fits"][case][method]
+    tau2, se = estimate_tau2(*data(case), method)
+    assert tau2 == pytest.approx(golden["tau2"], rel=RTOL, abs=0)
+    assert se == pytest.approx(golden["se_tau2"], rel=RTOL, abs=0)
+
+
+def test_common_effect_has_no_tau2():
+    tau2, se = estimate_tau2(*data("three"), "CE")
+    assert tau2 == 0
+    assert np.isnan(se)
+
+
+@pytest.mark.parametrize("method", ESTIMATED)
+@pytest.mark.parametrize("factor", [1e-9, 1e-3, 1e6])
+def test_scale_of_the_outcome_does_not_matter(method, factor):
+    yi, vi, x = data("three")
+    tau2, se = estimate_tau2(yi, vi, x, method)
+    scaled = estimate_tau2(factor * yi, factor**2 * vi, x, method)
+    # Rounding of the scaled input moves a root by a few units in the last places.
+    assert scaled[0] / factor**2 == pytest.approx(tau2, rel=1e-12)
+    assert scaled[1] / factor**2 == pytest.approx(se, rel=1e-12)
+
+
+@pytest.mark.parametrize("method", ESTIMATED)
+def test_equal_variances_agree_with_the_analysis_of_variance(method):
+    # With equal vi every estimator but HS and ML (divisor k), HSk and SJ is s² - v.
+    yi = np.array([0.2, 1.4, -0.6, 0.9, 2.2])
+    v = 0.3
+    tau2, _ = estimate_tau2(yi, np.full(5, v), np.ones((5, 1)), method)
+    wanted = {"HS": yi.var() - v, "ML": yi.var() - v}.get(method, yi.var(ddof=1) - v)
+    if method == "SJ":
+        start = yi.var()
+        wanted = start * (yi.var(ddof=1) / (start + v))
+    assert tau2 == pytest.approx(wanted, rel=1e-12)
+
+
+@pytest.mark.parametrize("method", ["ML", "REML"])
+def test_the_highest_of_several_maxima_wins(method):
+    # Two precise studies far apart from a cloud of imprecise ones: more than one local maximum.
+    yi = np.concatenate([[0.0, 0.001], np.linspace(-8, 8, 9)])
+    vi = np.concatenate([[1e-6, 1e-6], np.full(9, 4.0)])
+    x = np.ones((len(yi), 1))
+    tau2, _ = estimate_tau2(yi, vi, x, method)
+    grid = np.concatenate([[0.0], np.geomspace(1e-9, 1e3, 4000)])
+    found = [likelihood(yi, vi, t, method) for t in grid]
+    assert likelihood(yi, vi, tau2, method) >= max(found) - 1e-9
+
+
+def likelihood(yi, vi, tau2, method):
+    """Twice the log likelihood of a single mean, written out from its definition."""
+    w = 1 / (vi + tau2)
+    mean = np.sum(w * yi) / w.sum()
+    value = np.sum(np.log(w)) - np.sum(w * (yi - mean) ** 2)
+    return value - np.log(w.sum()) * (method == "REML")
+
+
+def test_paule_mandel_solves_its_equation():
+    yi, vi, x = data("three")
+    tau2, _ = estimate_tau2(yi, vi, x, "PM")
+    assert generalised_q(yi, vi, x, tau2) == pytest.approx(2, rel=1e-12)
+    assert solve_q(yi, vi, x, 1e9) == 0
+
+
+def test_extreme_variances_and_identical_effects():
+    x = np.ones((4, 1))
+    same = np.full(4, 0.3)
+    for method in ESTIMATED:
+        assert estimate_tau2(same, np.full(4, 0.1), x, method)[0] == pytest.approx(0, abs=1e-30)
+        for vi in ([1e-12, 1, 1, 1], [1e12, 1, 1, 1], [1e-12, 1e12, 1, 1]):
+            tau2, se = estimate_tau2(np.array([0.0, 1, 3, 2]), np.array(vi), x, method)
+            assert tau2 >= 0
+            assert np.isfinite([tau2, se]).all()
+
+
+def test_q_profile_limits_solve_their_equations():
+    from scipy.stats import chi2
+
+    yi, vi, x = data("pairs")
+    low, high = q_profile(yi, vi, x, 0.90)
+    assert generalised_q(yi, vi, x, high) == pytest.approx(chi2.ppf(0.05, 1), rel=1e-10)
+    assert low > 0
+    assert generalised_q(yi, vi, x, low) == pytest.approx(chi2.ppf(0.95, 1), rel=1e-10)
+    assert q_profile(*data("alike"))[0] == 0
+    assert np.isnan(q_profile(yi[:1], vi[:1], x[:1])).all()
+
+
+def test_reml_recovers_a_known_truth():
+    rng = np.random.default_rng(20)
+    truth, k, runs = 0.09, 30, 300
+    found = []
+    for _ in range(runs):
+        vi = rng.uniform(0.02, 0.1, k)
+        yi = rng.normal(0.5, np.sqrt(truth + vi))
+        found.append(estimate_tau2(yi, vi, np.ones((k, 1)))[0])
+    # REML is nearly unbiased here; four Monte Carlo standard errors.
+    assert np.mean(found) == pytest.approx(truth, abs=4 * np.std(found) / np.sqrt(runs))
+
+
+def test_unknown_method():
+    with pytest.raises(UnknownNameError, match="no method is called 'reml'"):
+        estimate_tau2(*data("three"), "reml")
