@@ -10,7 +10,10 @@ are first used, so that ``import retroevidence`` costs next to nothing.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from retroevidence.errors import RetroEvidenceError
@@ -28,7 +31,6 @@ _WHERE = {
     "PubMed": "loaders.pubmed",
     "new": "loaders.scaffold",
     "effect_size": "effects.measures",
-    "effects": "claims.evidence",
     "pool": "meta.pool",
     "Pooled": "meta.result",
     "combine": "meta.combine",
@@ -46,12 +48,11 @@ _WHERE = {
 #: Names that stand for a whole module.
 _MODULES = {"combine"}
 
-__all__ = ["RetroEvidenceError", "__version__", *sorted(_WHERE)]  # noqa: PLE0604
+__all__ = ["RetroEvidenceError", "__version__", *sorted({*_WHERE, "effects"})]
 
 if TYPE_CHECKING:
     from retroevidence.claims.check import Checked, check, check_all
     from retroevidence.claims.citations import audit
-    from retroevidence.claims.evidence import effects
     from retroevidence.claims.trace import source_rows, trace
     from retroevidence.effects.measures import effect_size
     from retroevidence.loaders.bibliography import bibliography, reference
@@ -81,3 +82,24 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """List the public names."""
     return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """Keeps ``rv.effects`` the question to the tables.
+
+    Importing the subpackage of the same name would put the subpackage there instead.
+    """
+
+    @property
+    def effects(self) -> Callable[..., Any]:
+        """The function of `retroevidence.claims.evidence`."""
+        from retroevidence.claims.evidence import effects
+
+        return effects
+
+    @effects.setter
+    def effects(self, module: ModuleType) -> None:
+        pass
+
+
+sys.modules[__name__].__class__ = _Package

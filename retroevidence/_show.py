@@ -91,8 +91,9 @@ class Card:
         lines = [self.title]
         lines += [f"  {label.ljust(width)}  {value}".rstrip() for label, value in self.pairs]
         if self.table is not None:
-            lines += ["", self.table.to_string(index=False, na_rep="")]
-        lines += [f"  note: {note}" for note in self.notes]
+            rows = self.table.to_string(index=False, na_rep="").splitlines()
+            lines += ["", *(f"  {row}".rstrip() for row in rows), ""]
+        lines += [f"  - {note}" for note in self.notes]
         return "\n".join(lines)
 
     def html(self) -> str:

@@ -124,8 +124,8 @@ def validate(
     if refresh:
         rewrite(directory)
     faults = run(directory)
-    for fault in faults:
-        typer.echo(str(fault))
+    for fault in faults["message"]:
+        typer.echo(fault)
     if len(faults):
         raise typer.Exit(1)
     typer.echo("every table fits its record")
@@ -186,7 +186,9 @@ def search(
 
 
 @app.command()
-def new(directory: Annotated[Path, typer.Argument(help="A directory that is new or empty.")]) -> None:
+def new(
+    directory: Annotated[Path, typer.Argument(help="A directory that is new or empty.")],
+) -> None:
     """Start a review of your own: empty tables of the same form, with one worked example."""
     from retroevidence.loaders.scaffold import new as run
 

@@ -35,7 +35,13 @@ def contrasts(*rows):
 
 
 def line(**cells):
-    base = {"study_id": "s", "comparison": "s", "experimental": "", "comparator": "", "contrast": ""}
+    base = {
+        "study_id": "s",
+        "comparison": "s",
+        "experimental": "",
+        "comparator": "",
+        "contrast": "",
+    }
     return pd.DataFrame([base | cells])
 
 
@@ -129,6 +135,7 @@ def test_a_p_bound_gives_limits_that_hold_every_effect_it_allows():
         (0.7, "=", "none", 0.5),
         (math.nan, "", "higher", math.nan),
         (0.02, "=", "", math.nan),
+        (0.0, "=", "higher", 0.0005),  # printed as 0.000: below .001
     ],
 )
 def test_one_sided_p(p, op, direction, expected):

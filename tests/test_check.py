@@ -177,4 +177,4 @@ def test_every_evidence_row_of_an_outcome_can_be_asked_for():
     pain = rv.effects("pain", measure="SMD", condition="knee_oa")
     assert set(pain["basis"]) <= {"reported", "derived", "bounded", "unusable"}
     assert (pain.loc[pain["basis"] == "unusable", "how"].str.len() > 0).all()
-    assert pain.loc[pain["basis"] == "reported", ["yi", "vi"]].notna().all(axis=None)
+    assert pain.loc[pain["basis"] == "reported", ["yi", "vi"]].notna().to_numpy().all()

@@ -111,7 +111,7 @@ def test_rows_that_cannot_enter_are_named_and_the_index_is_kept():
     assert pooled.notes[0] == "Left out, no effect or variance: kim2019, lee2020."
     assert pooled.studies.index.tolist() == [11, 17, 20]
     assert pooled.studies["weight"].sum() == pytest.approx(100, rel=1e-12)
-    assert pooled == pool(FRAME.drop([12, 15])) or pooled.ci == pool(FRAME.drop([12, 15])).ci
+    assert pooled.ci == pool(FRAME.drop([12, 15])).ci
     frame = FRAME.assign(weeks=FRAME["weeks"].where(FRAME["study_id"] != "lee2020"))
     regression = pool(frame, mods="~ weeks")
     assert regression.k == 4

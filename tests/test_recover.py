@@ -1,5 +1,8 @@
 """Recovered numbers against the definitions they invert and the Handbook's worked examples."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,6 +10,8 @@ from scipy import stats
 from retroevidence.effects import recover
 from retroevidence.effects.measures import effect_size
 from retroevidence.errors import EffectError
+
+GOLDEN = Path(__file__).parent / "golden" / "acceptance.json"
 
 # Algebra in double precision.
 RTOL = 1e-12
@@ -97,6 +102,24 @@ def test_combined_arms_equal_the_arms_never_split():
     assert sd == pytest.approx(together.std(ddof=1), rel=RTOL)
 
 
+FIVE = json.loads(GOLDEN.read_text(encoding="utf-8"))["fivenum_luo_wan_shi"]
+
+
+@pytest.mark.parametrize(("given", "golden"), list(zip(FIVE["input"], FIVE["out"], strict=True)))
+def test_mean_and_sd_from_quantiles(given, golden):
+    mean, sd = recover.mean_sd_from_quantiles(
+        given["n"],
+        given["med"],
+        low=given["min"],
+        q1=given["q1"],
+        q3=given["q3"],
+        high=given["max"],
+    )
+    # Closed forms on both sides, printed with 15 digits.
+    assert mean == pytest.approx(golden["mean"], rel=RTOL)
+    assert sd == pytest.approx(golden["sd"], rel=RTOL)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -114,6 +137,9 @@ def test_combined_arms_equal_the_arms_never_split():
         (lambda: recover.correlation_from_sd_change(1, 1, 9), "that the three SDs imply"),
         (lambda: recover.sd_from_t(3, 0, 9, 9), "leaves the spread unknown"),
         (lambda: recover.sd_change_from_t(3, 0, 9), "leaves the spread unknown"),
+        (lambda: recover.mean_sd_from_quantiles(9, 3), "a median alone gives no SD"),
+        (lambda: recover.mean_sd_from_quantiles(9, 3, q1=1), "q1 and q3 belong together"),
+        (lambda: recover.mean_sd_from_quantiles(9, 3, q1=4, q3=5), "not in the order"),
     ],
 )
 def test_refusals_name_the_number(call, message):

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from retroevidence.errors import TableError, UnknownNameError
+from retroevidence.loaders import record
 from retroevidence.loaders import tables as module
 from retroevidence.loaders.cards import describe, study
 from retroevidence.loaders.record import read_json, read_record, read_sheet, refresh
@@ -156,10 +157,10 @@ def test_a_table_card_shows_the_record(tiny: Path, edit: Edit) -> None:
 
 def test_every_cell_of_the_librarys_tables_survives() -> None:
     """Loading drops, adds and changes nothing: each cell means what was written."""
-    record = read_record()
-    for resource in record.resources:
+    own = read_record()
+    for resource in own.resources:
         frame = load(resource.name)
-        written = read_sheet(record.path(resource)).columns()
+        written = read_sheet(own.path(resource)).columns()
         assert list(frame.columns) == [field.name for field in resource.fields]
         for field in resource.fields:
             numeric = field.type in ("number", "integer", "year")
@@ -173,6 +174,7 @@ def test_the_largest_table_loads_well_under_100_ms() -> None:
     seconds = []
     for _ in range(3):
         module._load.cache_clear()
+        record._read_sheet.cache_clear()
         start = time.perf_counter()
         load(name)
         seconds.append(time.perf_counter() - start)

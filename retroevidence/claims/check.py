@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from retroevidence._show import Card, interval, number, percent
+from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.claims import certainty, counts, rules
 from retroevidence.claims.citations import audit
 from retroevidence.claims.evidence import Data, claim_effects, claim_row, selected
-from retroevidence.claims.synthesis import EFFECTS, Synthesis, classify, synthesise
+from retroevidence.claims.synthesis import EFFECTS, P_VALUES, Synthesis, classify, synthesise
 from retroevidence.errors import RetroEvidenceError
 from retroevidence.loaders.tables import load
 from retroevidence.meta.result import Pooled
@@ -119,20 +119,37 @@ class Checked:
             ("rests on", f"{self.rung}, k = {self.k}"),
         ]
         if not math.isnan(self.estimate):
-            low, high = interval(self.ci_low, self.ci_high)[1:-1].split(", ")
-            shown = f"{number(self.estimate)} [{low}, {high}]"
-            if self.claim["measure"] == "ROMC":
-                ends = [percent(math.expm1(v)) for v in (self.estimate, self.ci_low, self.ci_high)]
-                shown += f" = {ends[0]} [{ends[1]}, {ends[2]}]"
-            elif self.claim["measure"] in ("proportion", "share"):
-                ends = [percent(v, 1) for v in (self.estimate, self.ci_low, self.ci_high)]
-                shown = f"{ends[0]} [{ends[1]}, {ends[2]}]"
-            pairs.append((f"estimate ({self.claim['measure']})", shown))
-        table = None
-        if len(self.rungs):
-            table = self.rungs[["rung", "k", "reading"]]
-        return Card(f"Claim {self.claim_id}: {self.claim['statement']}", pairs, table,
-                    self.certainty_reasons)  # fmt: skip
+            pairs.append((f"estimate ({self.claim['measure']})", self._estimate()))
+        pairs += [(label.replace("_", " "), _plain(value)) for label, value in self.extra.items()]
+        table = self._rung_table() if len(self.rungs) else None
+        title = f"{self.claim_id}: {self.claim['statement']}"
+        return Card(title, pairs, table, self.certainty_reasons)
+
+    def _estimate(self) -> str:
+        """Return the headline with its interval; log ratios as percent too."""
+        ends = (self.estimate, self.ci_low, self.ci_high)
+        if self.rung in ("exact", "distribution"):
+            shares = [percent(v, 1) for v in ends]
+            return f"{shares[0]} [{shares[1]}, {shares[2]}]"
+        shown = f"{number(self.estimate)} {interval(self.ci_low, self.ci_high)}"
+        if self.claim["measure"] == "ROMC":
+            shares = [percent(math.expm1(v)) for v in ends]
+            shown += f" = {shares[0]} [{shares[1]}, {shares[2]}]"
+        return shown
+
+    def _rung_table(self) -> pd.DataFrame:
+        """Return the rungs as a reader wants them: what each says, in a few characters."""
+        said = []
+        for row in self.rungs.to_dict("records"):
+            estimate, p = float(row["estimate"]), float(row["p_value"])
+            if row["rung"] == EFFECTS:
+                low, high = float(row["ci_low"]), float(row["ci_high"])
+                said.append(f"{number(estimate)} {interval(low, high)}")
+            elif row["rung"] == P_VALUES:
+                said.append(f"combined, one-sided {p_text(p)}")
+            else:
+                said.append(f"{percent(estimate)} on the claim's side, {p_text(p)}")
+        return pd.DataFrame({"rung": self.rungs["rung"], "k": self.rungs["k"], "says": said})
 
     def __repr__(self) -> str:
         """Show the verdict with its reasons."""
@@ -278,6 +295,11 @@ def _effect_claim(claim: dict[str, Any], lines: pd.DataFrame, data: Data) -> Che
         reviews=_reviews(lines, data),
         extra=extra,
     )
+
+
+def _plain(value: Any) -> str:
+    """Write a further number of a claim: whole numbers as they are, others with two decimals."""
+    return number(value, 2) if isinstance(value, float) else str(value)
 
 
 def _on_scale(claim: dict[str, Any], value: float) -> float:

@@ -8,7 +8,13 @@ from typing import Any
 import pandas as pd
 
 from retroevidence.claims import rules
-from retroevidence.claims.certainty import LEVELS, NOT_ASSESSED, RISK_OF_BIAS, STRONG_DESIGNS, Certainty
+from retroevidence.claims.certainty import (
+    LEVELS,
+    NOT_ASSESSED,
+    RISK_OF_BIAS,
+    STRONG_DESIGNS,
+    Certainty,
+)
 from retroevidence.meta.combine import proportion
 
 

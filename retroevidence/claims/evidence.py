@@ -83,9 +83,7 @@ def selected(claim_id: str, data: Data = None) -> pd.DataFrame:
     return table[table["claim_id"] == claim_id].reset_index(drop=True)
 
 
-def claim_effects(
-    lines: pd.DataFrame, claim: dict[str, Any], data: Data = None
-) -> pd.DataFrame:
+def claim_effects(lines: pd.DataFrame, claim: dict[str, Any], data: Data = None) -> pd.DataFrame:
     """Return the effect rows of selection lines, with what the lines say about them."""
     measure = claim["measure"]
     twice = lines["comparison"].duplicated()

@@ -186,7 +186,9 @@ def from_directions(n_for: int, n_against: int, n_null: int, sign_p: float) -> V
     return Verdict(INCONCLUSIVE, shown)
 
 
-def from_harms(events: int, n: int, upper: float, threshold: float, with_doubtful: float) -> Verdict:
+def from_harms(
+    events: int, n: int, upper: float, threshold: float, with_doubtful: float
+) -> Verdict:
     """Judge a claim that no harm occurs.
 
     Parameters

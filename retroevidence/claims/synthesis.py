@@ -53,8 +53,9 @@ def classify(frame: pd.DataFrame, sign: int) -> pd.DataFrame:
     """
     frame = frame.copy()
     sized = frame["yi"].notna() & frame["vi"].notna()
-    z = frame["yi"].where(sized) / np.sqrt(frame["vi"].where(sized).astype(float))
-    p = frame["p_one_sided"].fillna(pd.Series(1 - ndtr(z.astype(float)), index=frame.index))
+    z = frame["yi"].to_numpy(float) / np.sqrt(frame["vi"].to_numpy(float))
+    from_size = pd.Series(ndtr(-z), index=frame.index)
+    p = frame["p_one_sided"].fillna(from_size)
     frame["p_claim"] = p if sign > 0 else 1 - p
     frame["for_claim"] = sign * frame["direction"].astype(float)
     frame["rung"] = np.select(

@@ -109,28 +109,28 @@ def pair(
 
     keys = "study_id outcome instrument muscle unit condition_detail timepoint".split()
     found: list[dict[str, str]] = []
-    for key, group in arms.fillna({k: "" for k in keys}).groupby(keys, sort=False):
-        sides = {role: part["arm_id"] for role, part in group.groupby("role")}
-        experimental, comparator = sides.get("experimental", []), sides.get("comparator", [])
-        if len(experimental) == 1 and len(comparator) == 1:
+    for _, group in arms.fillna({k: "" for k in keys}).groupby(keys, sort=False):
+        one = group[group["role"] == "experimental"].to_dict("records")
+        two = group[group["role"] == "comparator"].to_dict("records")
+        if len(one) == len(two) == 1:
             found.append(
                 {
-                    "study_id": key[0],
-                    "comparison": f"{key[0]}:{experimental.iloc[0]}",
-                    "experimental": experimental.iloc[0],
-                    "comparator": comparator.iloc[0],
+                    "study_id": str(one[0]["study_id"]),
+                    "comparison": f"{one[0]['study_id']}:{one[0]['arm_id']}",
+                    "experimental": str(one[0]["arm_id"]),
+                    "comparator": str(two[0]["arm_id"]),
                     "contrast": "",
                 }
             )
     effects_of_condition = contrasts["kind"].isin(["between_groups", "within_person"])
-    for row in contrasts[effects_of_condition].itertuples():
+    for row in contrasts[effects_of_condition].to_dict("records"):
         found.append(
             {
-                "study_id": row.study_id,
-                "comparison": f"{row.study_id}:{row.contrast_id}",
+                "study_id": str(row["study_id"]),
+                "comparison": f"{row['study_id']}:{row['contrast_id']}",
                 "experimental": "",
                 "comparator": "",
-                "contrast": row.contrast_id,
+                "contrast": str(row["contrast_id"]),
             }
         )
     columns = ["study_id", "comparison", "experimental", "comparator", "contrast"]
@@ -184,7 +184,7 @@ def assemble(
     arm_rows = arms.set_index("arm_id", drop=False)
     contrast_rows = contrasts.set_index("contrast_id", drop=False)
     made = [
-        _one(line, arm_rows, contrast_rows, measure, toward_benefit)
+        _one({str(k): v for k, v in line.items()}, arm_rows, contrast_rows, measure, toward_benefit)
         for line in comparisons.to_dict("records")
     ]
     return pd.DataFrame(made, columns=list(COLUMNS))
@@ -291,6 +291,9 @@ def _read(stated: Sequence[dict[str, Any]]) -> tuple[int | None, float, str]:
     sign = signs.pop() if len(signs) == 1 else None
     p_value = _number(stated, "p_value")
     p_op = _first(stated, "p_op") if not math.isnan(p_value) else ""
+    if p_value == 0:
+        # Software prints 0.000 for anything below its third decimal: the bound is all it says.
+        return sign, 0.001, "<"
     return sign, p_value, p_op
 
 
@@ -308,7 +311,7 @@ def _one_sided(p: float, p_op: str, sign: int | None) -> float:
         return 0.5
     if math.isnan(p) or not sign:
         return NAN
-    half = min(max(p, 1e-300), 1.0) / 2
+    half = p / 2
     return half if sign > 0 else 1 - half
 
 
@@ -349,8 +352,9 @@ def _difference(
     if measure == "SMD" and sized:
         t, said = _t_statistic(stated, p_value, p_op, n1 + n2 - 2)
         if not math.isnan(t) and sign in (1, -1):
-            yi, vi = recover.smd_from_t(sign * abs(t), n1, n2)
-            return _Row(float(yi), float(vi), basis="derived", how=f"{said} and n of both groups")
+            g = recover.smd_from_t(sign * abs(t), n1, n2)
+            how = f"{said} and n of both groups"
+            return _Row(float(g[0]), float(g[1]), basis="derived", how=how)
         if p_op in ("<", ">") and not math.isnan(p_value):
             return _bounded_smd(sign, p_value, p_op, n1, n2)
     return _no_size(sign, p_value, p_op, sized)
@@ -374,8 +378,8 @@ def _t_statistic(
 
 def _bounded_smd(sign: int | None, p_value: float, p_op: str, n1: float, n2: float) -> _Row:
     """Say between which values the SMD must lie for its p to be as bounded."""
-    limit, vi = recover.smd_from_t(float(recover.t_from_p(p_value, n1 + n2 - 2)), n1, n2)
-    limit, vi = float(limit), float(vi)
+    at_limit = recover.smd_from_t(float(recover.t_from_p(p_value, n1 + n2 - 2)), n1, n2)
+    limit, vi = float(at_limit[0]), float(at_limit[1])
     how = f"p {p_op} {p_value:g} and n of both groups, two-sided t test"
     if p_op == ">":
         return _Row(vi=vi, lower=-limit, upper=limit, basis="bounded", how=how)
@@ -427,13 +431,14 @@ def _ratio(
         return _Row(yi, float(recover.paired_variance_from_t(yi, t)), basis="bounded", how=how)
     if arms and _all_known(arms, "mean", "sd", "n"):
         one, two = arms
-        _, vi = effect_size(
+        at_zero = effect_size(
             "ROMC",
             m1=float(one["mean"]), sd1=float(one["sd"]),
             m2=float(two["mean"]), sd2=float(two["sd"]), n=float(one["n"]), r=0.0,
         )  # fmt: skip
         how = f"{size} and SDs; their correlation is not reported: the variance at r = 0, the "
-        return _Row(yi, float(vi), basis="bounded", how=how + "largest for any r of 0 or more")
+        how += "largest for any r of 0 or more"
+        return _Row(yi, float(at_zero[1]), basis="bounded", how=how)
     return _Row(
         lower=0.0 if yi > 0 else -math.inf,
         upper=math.inf if yi > 0 else 0.0,

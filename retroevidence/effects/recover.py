@@ -1,4 +1,4 @@
-"""Numbers that a report implies without printing them: exact algebra, one step per function.
+"""Numbers that a report implies without printing them, one step per function.
 
 Nothing is guessed here: a function either follows from the definition of the reported statistic
 or names the approximation it makes. All of them are elementwise and broadcast.
@@ -6,6 +6,7 @@ or names the approximation it makes. All of them are elementwise and broadcast.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -489,7 +490,88 @@ def combine_arms(
     return n, (n1 * m1 + n2 * m2) / n, np.sqrt((within + between) / (n - 1))
 
 
+def mean_sd_from_quantiles(
+    n: Any,
+    median: Any,
+    *,
+    low: Any = None,
+    q1: Any = None,
+    q3: Any = None,
+    high: Any = None,
+) -> tuple[Floats, Floats]:
+    """Mean and SD estimated from a median with quartiles, with the range, or with both.
+
+    An approximation that assumes a normal outcome: do not use it where the quantiles are clearly
+    skewed. Means: Luo et al. (2018), doi 10.1177/0962280216669183. SDs with one pair: Wan et al.
+    (2014), doi 10.1186/1471-2288-14-135; with both: Shi et al. (2020), doi 10.1002/jrsm.1429.
+
+    Parameters
+    ----------
+    n : array_like
+        People, at least 2.
+    median : array_like
+        Median, in the unit of the outcome.
+    low, high : array_like, optional
+        Minimum and maximum; both or neither.
+    q1, q3 : array_like, optional
+        Quartiles; both or neither.
+
+    Returns
+    -------
+    mean, sd : numpy.ndarray or numpy.float64
+        In the unit of the outcome.
+
+    Raises
+    ------
+    EffectError
+        If a pair is incomplete, both are missing, or the numbers are out of order.
+
+    Examples
+    --------
+    >>> mean, sd = mean_sd_from_quantiles(50, 9, q1=4, q3=15)
+    >>> round(float(mean), 4), round(float(sd), 4)
+    (9.3539, 8.3964)
+    """
+    ends, quartiles = _pair("low", low, "high", high), _pair("q1", q1, "q3", q3)
+    if not (ends or quartiles):
+        raise EffectError("a median alone gives no SD; add q1 and q3, or low and high.")
+    n, m = _at_least("n", n, 2), np.asarray(median, dtype=float)
+    _in_order(m, ends, quartiles)
+    # Expected standard normal range and interquartile range of n people (Wan et al. 2014).
+    full, half = 2 * ndtri((n - 0.375) / (n + 0.25)), 2 * ndtri((0.75 * n - 0.125) / (n + 0.25))
+    if ends and quartiles:
+        w1, w2 = 2.2 / (2.2 + n**0.75), 0.7 - 0.72 / n**0.55
+        mean = w1 * sum(ends) / 2 + w2 * sum(quartiles) / 2 + (1 - w1 - w2) * m
+        share = 0.07 * n**0.6
+        sd = (ends[1] - ends[0]) / ((1 + share) * full)
+        return mean, sd + (quartiles[1] - quartiles[0]) / ((1 + 1 / share) * half)
+    if quartiles:
+        weight = 0.7 + 0.39 / n
+        spread = (quartiles[1] - quartiles[0]) / half
+        return weight * sum(quartiles) / 2 + (1 - weight) * m, spread
+    weight = 4 / (4 + n**0.75)
+    return weight * sum(ends) / 2 + (1 - weight) * m, (ends[1] - ends[0]) / full
+
+
 # Checks -----------------------------------------------------------------------------------------
+
+
+def _pair(one: str, low: Any, two: str, high: Any) -> tuple[Floats, ...]:
+    """Return both ends as arrays, or nothing when neither is given."""
+    if low is None and high is None:
+        return ()
+    if low is None or high is None:
+        raise EffectError(f"{one} and {two} belong together; give both or neither.")
+    return np.asarray(low, dtype=float), np.asarray(high, dtype=float)
+
+
+def _in_order(median: Floats, ends: tuple[Floats, ...], quartiles: tuple[Floats, ...]) -> None:
+    row = [*ends[:1], *quartiles[:1], median, *quartiles[1:], *ends[1:]]
+    if any(np.any(a > b) for a, b in pairwise(row)) or np.any(row[0] == row[-1]):
+        raise EffectError(
+            "the quantiles are not in the order low, q1, median, q3, high (with some spread); "
+            "check which is which."
+        )
 
 
 def _above(name: str, value: Any, limit: float) -> Floats:

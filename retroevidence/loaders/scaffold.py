@@ -247,7 +247,7 @@ up ("{_MARK}"); they show that everything runs:
 
 ## Tables
 
-| file | one row is |
+| file | what it holds |
 |---|---|
 {tables}
 """

@@ -67,7 +67,7 @@ def load(name: str, data: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     Examples
     --------
     >>> studies = load("studies")
-    >>> studies.loc[studies["study_id"] == "hooper2004", "n_total"].item()
+    >>> int(studies.set_index("study_id").loc["hooper2004", "n_total"])
     27
     """
     record = read_record(data)

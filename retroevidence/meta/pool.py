@@ -94,7 +94,7 @@ def pool(
       I²           65%  95% CI [0%, 98%]
       Q            Q(3) = 7.51, p = 0.057
       beside it    z [0.054, 0.554], modified Knapp-Hartung [-0.142, 0.750]
-      note: With 4 studies tau² is barely estimable, and the prediction interval rough.
+      ...
     """
     _check_choices(method, test, level)
     frame = _assemble(effects, yi, vi, data)
@@ -271,6 +271,8 @@ def _assemble(effects: Any, yi: Any, vi: Any, data: pd.DataFrame | None) -> pd.D
         else:
             index = yi.index if isinstance(yi, pd.Series) else None
             frame = pd.DataFrame({"yi": values, "vi": variances}, index=index)
+    if frame["yi"].dtype == float and frame["vi"].dtype == float:
+        return frame
     try:
         return frame.assign(yi=frame["yi"].astype(float), vi=frame["vi"].astype(float))
     except (TypeError, ValueError) as err:

@@ -142,6 +142,8 @@ def check_rank(matrix: Floats, names: tuple[str, ...]) -> None:
         ...
     retroevidence.errors.PoolError: dose adds nothing to the columns before it ...
     """
+    if names == (INTERCEPT,):
+        return
     k, p = matrix.shape
     if p > 1 and k <= p:
         raise PoolError(

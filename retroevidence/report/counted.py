@@ -206,15 +206,15 @@ def doses_size(checked: Checked) -> tuple[float, float]:
 
 def _dose_plan(checked: Checked) -> tuple[Layout, list[float]]:
     frame = checked.effects
-    stated = frame[(frame["enters"] == "main") & frame["session_min"].notna()]
+    stated = frame[(frame["enters"] == "main") & frame["minutes"].notna()]
     if not len(stated):
         raise PoolError(
             f"claim {checked.claim['claim_id']} has no programme that states a session's length."
         )
     stated = stated.assign(label_shown=row_labels(stated)).sort_values(
-        ["session_min", "label_shown"], kind="stable"
+        ["minutes", "label_shown"], kind="stable"
     )
-    minutes = [float(value) for value in stated["session_min"]]
+    minutes = [float(value) for value in stated["minutes"]]
     lines = [
         Line((fold(label, LABEL_WIDTH),), (f"{value:g} min",))
         for label, value in zip(stated["label_shown"], minutes, strict=True)

@@ -3,7 +3,7 @@
 CSS = """
 :root { --ink: #1a1a1a; --grey: #595959; --line: #d0d0d0; --pale: #f5f5f3; --accent: #0b5394; }
 * { box-sizing: border-box; }
-html { -webkit-text-size-adjust: 100%; scroll-behavior: smooth; }
+html { -webkit-text-size-adjust: 100%; }
 body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 62rem; color: var(--ink);
   background: #fff; font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .5rem; }
@@ -29,7 +29,7 @@ section.claim { margin-top: 2.5rem; padding-top: 1.25rem; border-top: 1px solid 
 .open { color: var(--grey); border-style: dashed; }
 .facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1rem; margin: .75rem 0; }
 .facts dt { color: var(--grey); }
-.facts dd { margin: 0; max-width: 40rem; }
+.facts dd { margin: 0; max-width: 40rem; overflow-wrap: anywhere; }
 .facts ul { margin: 0; padding-left: 1.1rem; }
 .scroll { overflow-x: auto; margin: .5rem 0 1rem; }
 table { border-collapse: collapse; font-size: .875rem; line-height: 1.4; width: 100%; }
@@ -38,7 +38,7 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0;
   border-bottom: 1px solid var(--line); font-weight: 400; }
 thead th { font-weight: 600; border-bottom: 1.5px solid var(--ink); }
 td { overflow-wrap: break-word; }
-.trace td:nth-child(n+3) { min-width: 8rem; }
+.trace td:nth-child(n+6) { min-width: 8.5rem; }
 figure { margin: 1rem 0; }
 figure .scroll { margin: 0; }
 svg.plot { display: block; max-width: none; height: auto; }
@@ -51,11 +51,12 @@ code { font-size: .85em; overflow-wrap: anywhere; }
   .facts { display: block; }
   .facts dt { margin-top: .5rem; }
   .facts dd { margin: 0; }
-  .verdicts table, .verdicts tbody, .verdicts caption { display: block; }
-  .verdicts thead { position: absolute; left: -100rem; }
-  .verdicts tr { display: block; padding: .75rem 0; border-bottom: 1px solid var(--line); }
-  .verdicts th, .verdicts td { display: block; padding: .1rem 0; border: 0; }
-  .verdicts td::before { content: attr(data-label) ": "; color: var(--grey); }
+  table, tbody, caption { display: block; }
+  thead { position: absolute; left: -100rem; }
+  tr { display: block; padding: .6rem 0; border-bottom: 1px solid var(--line); }
+  tbody th, td { display: block; padding: .1rem 0; border: 0; overflow-wrap: anywhere; }
+  tbody th { font-weight: 600; }
+  td[data-label]:not(:empty)::before { content: attr(data-label) ": "; color: var(--grey); }
 }
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; }
@@ -66,6 +67,6 @@ code { font-size: .85em; overflow-wrap: anywhere; }
   h2, h3, h4, caption { break-after: avoid; }
   tr, figure { break-inside: avoid; }
   svg.plot { max-width: 100%; }
-  details > *:not(summary) { display: block; }
+  
 }
 """

@@ -112,8 +112,8 @@ def _plan(
     if better:
         words = ("comparator", "no difference", "backward")
     claimed = {"lower": -1, "higher": 1, "better": 1}.get(side, 0)
-    readings = checked.rungs.loc[checked.rungs["rung"].isin(["p-values", "directions"]), "reading"]
-    notes = [f"{str(reading)[:1].upper()}{str(reading)[1:]}." for reading in readings]
+    lower = checked.rungs.loc[checked.rungs["rung"].isin(["p-values", "directions"]), "reading"]
+    notes = [f"{str(reading)[:1].upper()}{str(reading)[1:]}." for reading in lower[:1]]
     unknown = len(frame) - len(known)
     if unknown:
         notes.append(f"{unknown} more without a direction, not drawn.")
@@ -132,11 +132,10 @@ def _plan(
     return layout, rows, words, claimed
 
 
-def _order(frame: pd.DataFrame) -> pd.Series[float]:
-    """Put reported p-values first, small before large."""
-    if "p_value" not in frame.columns:
-        return pd.Series(2.0, index=frame.index)
-    return frame["p_value"].astype("float64").fillna(2.0)
+def _order(frame: pd.DataFrame) -> list[float]:
+    """Put p-values first, small before large."""
+    known = (_two_sided({str(k): v for k, v in row.items()})[0] for row in frame.to_dict("records"))
+    return [2.0 if p is None else p for p in known]
 
 
 def _people(row: dict[str, Any]) -> str:
@@ -155,24 +154,36 @@ def _people(row: dict[str, Any]) -> str:
 
 
 def p_words(row: dict[str, Any]) -> str:
-    """Write the p-value of an effect row as it was reported.
+    """Write the p-value of an effect row as it was reported, else as its size gives it.
 
     Examples
     --------
     >>> p_words({"p_value": 0.05, "p_op": "<"}), p_words({"p_value": float("nan"), "p_op": ""})
     ('p < 0.05', 'no p-value')
+    >>> p_words({"rung": "effects", "p_claim": 0.1})
+    'p = 0.200, computed'
     """
-    p, operator = row.get("p_value"), row.get("p_op")
-    if p is None or pd.isna(p):
+    p, operator, known = _two_sided(row)
+    if p is None:
         return "no p-value"
     if operator in ("<", ">"):
-        return f"p {operator} {p:g}"
-    return p_text(float(p))
+        return f"p {operator} {f'{p:.9f}'.rstrip('0').rstrip('.')}"
+    return p_text(p) + ("" if known else ", computed")
 
 
 def _significant(row: dict[str, Any]) -> bool:
-    p = row.get("p_value")
-    if p is None or pd.isna(p):
+    p, operator, _ = _two_sided(row)
+    if p is None or operator == ">":
         return False
-    operator = row.get("p_op")
-    return operator != ">" and (float(p) <= LEVEL if operator == "<" else float(p) < LEVEL)
+    return p <= LEVEL if operator == "<" else p < LEVEL
+
+
+def _two_sided(row: dict[str, Any]) -> tuple[float | None, str, bool]:
+    """Return a row's two-sided p, its operator, and whether it was reported."""
+    p = row.get("p_value")
+    if p is not None and not pd.isna(p):
+        return float(p), str(row.get("p_op") or "="), True
+    claimed = row.get("p_claim")
+    if row.get("rung") == "effects" and claimed is not None and not pd.isna(claimed):
+        return 2 * min(float(claimed), 1 - float(claimed)), "=", False
+    return None, "", False

@@ -49,6 +49,7 @@ class _Plan:
     limits: tuple[float, float]
     axis: str
     sides: tuple[str, str] | None
+    claimed: tuple[float, ...]
 
 
 def forest(
@@ -152,10 +153,35 @@ def _plan(result: Pooled | Checked, title: str | None, experimental: str) -> _Pl
         plot=PLOT,
         foot=AXIS + (TURNED if words else 0.0),
         title=str(claim.get("statement") or "") if title is None else title,
-        notes=tuple(_notes(pooled, marks)),
+        notes=(*_notes(pooled, marks), *_claimed_note(claim)),
     )
     axis = axis_label(pooled.measure, pooled.studies)
-    return _Plan(layout, tuple(marks), scale, _limits(marks, scale), axis, words)
+    return _Plan(
+        layout, tuple(marks), scale, _limits(marks, scale), axis, words, _claimed(claim, scale)
+    )
+
+
+def _claimed(claim: dict[str, Any], scale: Scale) -> tuple[float, ...]:
+    """Return the claimed range, or the smallest difference that matters, on the pooled scale."""
+    if claim.get("kind") == "range":
+        return tuple(scale.pooled(float(claim[end])) for end in ("claimed_low", "claimed_high"))
+    smallest = claim.get("smallest")
+    if smallest is None or float(smallest) == 0:
+        return ()
+    side = -1.0 if claim.get("claimed_direction") == "lower" else 1.0
+    return (scale.pooled(side * abs(float(smallest))),)
+
+
+def _claimed_note(claim: dict[str, Any]) -> list[str]:
+    unit = str(claim.get("unit") or "")
+    unit = unit if unit == "%" else f" {unit}".rstrip()
+    if claim.get("kind") == "range":
+        low, high = (f"{float(claim[end]):g}" for end in ("claimed_low", "claimed_high"))
+        return [f"Band: the claimed range, {low} to {high}{unit}."]
+    smallest = claim.get("smallest")
+    if smallest is None or float(smallest) == 0:
+        return []
+    return [f"Dotted: the smallest difference that matters, {float(smallest):g}{unit}."]
 
 
 def _studies(pooled: Pooled, scale: Scale) -> tuple[list[Line], list[_Mark], tuple[str, ...]]:
@@ -286,6 +312,10 @@ def _draw(sheet: Sheet, plan: _Plan) -> None:
     sheet.axis(plan.scale.ticks(*plan.limits), plan.axis)
     if not math.isnan(plan.scale.null):
         ax.plot([plan.scale.null] * 2, [0.0, sum(layout.heights)], color=LINE, lw=0.8, zorder=1)
+    if len(plan.claimed) == 2:
+        ax.axvspan(*plan.claimed, color=PALE, alpha=0.45, lw=0, zorder=0)
+    for edge in plan.claimed[: len(plan.claimed) % 2]:
+        ax.plot([edge] * 2, [0.0, sum(layout.heights)], color=GREY, lw=0.8, ls=":", zorder=1)
     heaviest = max((m.weight for m in plan.marks if math.isfinite(m.weight)), default=1.0) or 1.0
     for mark, y in zip(plan.marks, layout.centres, strict=True):
         if mark.kind == "pooled":

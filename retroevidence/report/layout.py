@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from retroevidence.report.prose import typeset
 from retroevidence.report.style import (
     BODY,
     GREY,
@@ -159,6 +160,7 @@ class Layout:
         return self.width, self.top + sum(self.heights) + self.bottom
 
     def _fold(self, text: str, size: float, *, bold: bool = False) -> str:
+        text = typeset(text)
         return fold(text, (1.0 - SPARE) * (self.width - 2 * MARGIN), size, bold=bold)
 
 
@@ -190,7 +192,9 @@ class Sheet:
     def cell(self, words: str, x: float, y: float, ha: str, *, left: bool, bold: bool) -> None:
         """Write words beside the plot at the height `y` of a row."""
         across = ("axes fraction", "data")
-        self._write(words, (0.0 if left else 1.0, y), across, (x, 0.0), ha, "center", BODY, bold)
+        self._write(
+            words, (0.0 if left else 1.0, y), across, (x, 0.0), ha, "center_baseline", BODY, bold
+        )
 
     def _write(
         self,

@@ -145,10 +145,16 @@ def row_labels(studies: pd.DataFrame) -> list[str]:
             break
     else:
         return [f"Result {i}" for i in range(1, len(studies) + 1)]
-    for column in ("instrument", "muscle", "outcome", "arm", "contrast", "rows"):
+    for column in ("instrument", "muscle", "outcome", "comparison", "arm", "contrast", "rows"):
         if column not in studies.columns:
             continue
         values = [str(value) if _told(value) else "" for value in studies[column]]
+        if column == "comparison" and "study_id" in studies.columns:
+            # A comparison is named by its study and what sets it apart.
+            values = [
+                value.removeprefix(str(key)).strip(":_- ").replace("_", " ")
+                for value, key in zip(values, studies["study_id"], strict=True)
+            ]
         meant: dict[str, set[str]] = {}
         for label, value in zip(labels, values, strict=True):
             meant.setdefault(label, set()).add(value)

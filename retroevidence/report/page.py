@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from retroevidence._show import percent
-from retroevidence.claims import certainty, counts, rules
+from retroevidence.claims import certainty, rules
 from retroevidence.report.css import CSS
 from retroevidence.report.findings import Findings
 from retroevidence.report.markup import Markup, Piece, el, join, link, table
+from retroevidence.report.prose import prose, typeset
 from retroevidence.report.section import anchor, headline, section, verdict_mark
 from retroevidence.report.tables import words
 
@@ -110,7 +110,7 @@ def _verdicts(findings: Findings) -> Markup:
                href=f"#{anchor(str(checked.claim['claim_id']))}"),
             verdict_mark(checked.verdict),
             checked.certainty,
-            headline(checked) or "–",
+            typeset(headline(checked)) or "–",
             str(checked.k),
             checked.rung,
         ]
@@ -126,58 +126,13 @@ def _verdicts(findings: Findings) -> Markup:
 
 
 def _rules() -> Markup:
-    leaning, range_met = percent(rules.LEANING), percent(rules.IN_RANGE)
-    terms = (
-        (
-            rules.SUPPORTED,
-            "the 95% interval and the prediction interval lie on the claim's side, and the "
-            "estimate is at least the smallest difference that matters",
-        ),
-        (
-            rules.LEANS_SUPPORTED,
-            "the interval lies on the claim's side but a condition above fails; or it holds no "
-            f"effect, the estimate matters, and the claim's side has at least {leaning} of the "
-            "chance",
-        ),
-        (rules.INCONCLUSIVE, "none of the others"),
-        (
-            rules.LEANS_AGAINST,
-            "the interval lies on the other side; or everything in it is too small to matter; or "
-            f"the claim's side has at most {percent(1 - rules.LEANING)} of the chance",
-        ),
-        (rules.CONTRADICTED, "the interval and the prediction interval lie on the other side"),
-        (rules.NO_EVIDENCE, "nothing located bears on the claim, which is not evidence against it"),
-    )
-    others = (
-        "Combined p-values support a claim only when the combination (Stouffer) and the sign test "
-        f"both reach p < {rules.ALPHA:g} on its side; one alone leans. Directions alone never do "
-        "more than lean.",
-        f"A claimed range is supported when the mean lies in it with at least {range_met} "
-        "probability and a new study with at least 50%; it leans when the mean does with at least "
-        "50%; it is contradicted when the 95% interval lies outside.",
-        "A claim of no harm is supported when the exact upper limit is below the share that would "
-        "matter. Arms that report nothing are not counted as free of harm.",
-    )
-    steps = (
-        "It starts high when every comparison is randomised or within the same people, else low.",
-        f"Inconsistency: one step down when I² is at least {certainty.LARGE_I2:g}% and a new study "
-        "may go the other way, or when a third of the directions disagree.",
-        "Indirectness: one step down when half of the comparisons are indirect.",
-        "Imprecision: one step down when the interval holds no effect or there is no pooled size, "
-        f"one more with fewer than {certainty.OPTIMAL_SIZE} people; for harms, below "
-        f"{counts.ENOUGH_PEOPLE} people.",
-        "Risk of bias cannot be judged from abstracts: nothing is rated above moderate.",
-        f"Publication bias is not assessed below {certainty.ENOUGH_FOR_BIAS} comparisons.",
-    )
+    """Show the rule as the modules that apply it state it."""
     return _section(
         "rules",
-        el("dl", *(join((el("dt", verdict_mark(word)), el("dd", text))) for word, text in terms),
-           class_="facts"),
-        *(el("p", text) for text in others),
+        prose(rules.__doc__ or ""),
         el("h3", "Certainty"),
-        el("p", "Levels as in GRADE: high, moderate, low, very low."),
-        el("ul", *(el("li", step) for step in steps)),
-    )  # fmt: skip
+        prose(certainty.__doc__ or ""),
+    )
 
 
 def _claims(findings: Findings, figures: Mapping[str, Mapping[str, str]]) -> Markup:
@@ -203,7 +158,7 @@ def _citations(frame: pd.DataFrame) -> Markup:
             _record(words(row["best_candidate"]), words(row["url"])),
             words(row["matched"]) or "nothing",
             words(row["differing"]),
-            words(row["reason"]),
+            typeset(words(row["reason"])),
             f"{words(row['where_looked'])} ({words(row['n_queries'])} queries, "
             f"{words(row['looked_on'])})",
         ]

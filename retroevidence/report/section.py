@@ -10,7 +10,9 @@ import pandas as pd
 from retroevidence._show import p_text, percent
 from retroevidence.report.markup import Markup, Piece, el, inline_svg, join, links, table
 from retroevidence.report.names import study_label
+from retroevidence.report.prose import typeset
 from retroevidence.report.tables import (
+    SHARES,
     effect_texts,
     estimate_text,
     review_texts,
@@ -55,9 +57,8 @@ def verdict_mark(verdict: str) -> Markup:
 
 def headline(checked: Checked) -> str:
     """Write the estimate a verdict rests on; empty where its rung has no size."""
-    return estimate_text(
-        checked.claim.get("measure"), checked.estimate, checked.ci_low, checked.ci_high
-    )
+    kind = "share" if checked.rung in SHARES else checked.claim.get("measure")
+    return estimate_text(kind, checked.estimate, checked.ci_low, checked.ci_high)
 
 
 def section(checked: Checked, figures: Mapping[str, str], trace: pd.DataFrame | None) -> Markup:
@@ -99,12 +100,12 @@ def _facts(checked: Checked) -> Markup:
     claim = checked.claim
     pairs: list[tuple[str, Piece]] = [
         ("Verdict", verdict_mark(checked.verdict)),
-        ("Why", _sentence(checked.reason)),
+        ("Why", typeset(_sentence(checked.reason))),
         ("Certainty", checked.certainty),
-        ("Because", el("ul", *(el("li", reason) for reason in checked.certainty_reasons))),
+        ("Because", el("ul", *(el("li", typeset(reason)) for reason in checked.certainty_reasons))),
         ("Rests on", f"{checked.rung}, k = {checked.k}"),
     ]
-    shown = headline(checked)
+    shown = typeset(headline(checked))
     if shown:
         pairs.append(("Estimate [95% CI]", shown))
     ranges = {"p_mean_in_range": "the mean", "p_new_in_range": "a new study"}
@@ -140,9 +141,9 @@ def _rungs(checked: Checked) -> Markup:
         [
             words(row["rung"]),
             words(row["k"]),
-            rung_estimate(row, checked.claim.get("measure")),
-            p_text(row["p_value"]) if words(row["p_value"]) else "",
-            words(row["reading"]),
+            typeset(rung_estimate(row, checked.claim.get("measure"))),
+            typeset(p_text(row["p_value"])) if words(row["p_value"]) else "",
+            typeset(words(row["reading"])),
         ]
         for row in checked.rungs.to_dict("records")
     ]
@@ -164,11 +165,9 @@ def _analyses(checked: Checked) -> Markup:
             words(row["analysis"]),
             words(row["rung"]),
             words(row["k"]),
-            estimate_text(
-                checked.claim.get("measure"), row["estimate"], row["ci_low"], row["ci_high"]
-            ),
+            typeset(rung_estimate(row, checked.claim.get("measure"))),
             words(row["verdict"]),
-            words(row["reason"]),
+            typeset(words(row["reason"])),
         ]
         for row in frame.to_dict("records")
     ]
@@ -190,7 +189,7 @@ def _trace(checked: Checked, trace: pd.DataFrame | None) -> Markup:
         [
             study_label(str(row["study_id"])),
             words(row.get("instrument")) or words(row.get("outcome")),
-            effect,
+            typeset(effect),
             words(row["rung"]),
             share,
             join((words(row["basis"]), ": ", words(row["how"]))),
@@ -217,7 +216,7 @@ def _counts(checked: Checked) -> Markup:
         if safety:
             middle = [words(row["arm"]), words(row["n"]), words(row["adverse_events"])]
         else:
-            middle = [words(row["condition"]), words(row["session_min"]), words(row["weeks"])]
+            middle = [words(row["condition"]), words(row["minutes"]), words(row["weeks"])]
         read: Piece = join((links(words(row["source_url"])), ", ", words(row["locator"])))
         rows.append(
             [study_label(str(row["study_id"])), *middle, words(row["enters"]),
@@ -249,13 +248,13 @@ def _reviews(checked: Checked) -> Markup:
     frame = checked.reviews
     if not len(frame):
         return Markup("")
-    ours = headline(checked) or "no pooled size"
+    ours = typeset(headline(checked)) or "no pooled size"
     rows: list[list[Piece]] = [
         [
             study_label(str(row["study_id"])),
             words(row["outcome"]),
             words(row["contrast"]),
-            text,
+            typeset(text),
             ours,
             words(row["why_it_differs"]),
             join((links(words(row["source_url"])), ", ", words(row["locator"]))),

@@ -36,7 +36,7 @@ POOLED = [
     "p_value", "pi_low", "pi_high", "tau2", "i2", "q", "q_p_value",
 ]  # fmt: skip
 COUNTS = [
-    "claim_id", "study_id", "row", "arm", "enters", "n", "adverse_events", "session_min",
+    "claim_id", "study_id", "row", "arm", "enters", "n", "adverse_events", "minutes",
     "sessions_per_week", "weeks", "reason", "locator", "source_url",
 ]  # fmt: skip
 SHOWN = [
@@ -49,6 +49,10 @@ REVIEWS = [
     "source_url", "ours_measure", "ours_estimate", "ours_ci_low", "ours_ci_high", "ours_k",
     "why_it_differs",
 ]  # fmt: skip
+
+
+#: Rungs whose estimate is a share of people or programmes, whatever the claim measures.
+SHARES = {"exact", "distribution", "directions"}
 
 
 @dataclass(frozen=True)
@@ -242,14 +246,14 @@ def rungs_table(checks: Sequence[Checked]) -> Table:
 
 
 def rung_estimate(row: Mapping[Any, Any], measure: object) -> str:
-    """Write the estimate of a rung: a share for directions, else on the claim's scale.
+    """Write the estimate of a rung: a share where things are counted, else on the claim's scale.
 
     Examples
     --------
     >>> rung_estimate({"rung": "directions", "estimate": 0.5, "ci_low": 0.1, "ci_high": 0.9}, "MD")
     '50.0% [10.0%, 90.0%]'
     """
-    kind = "share" if row["rung"] == "directions" else measure
+    kind = "share" if row["rung"] in SHARES else measure
     return estimate_text(kind, row["estimate"], row["ci_low"], row["ci_high"])
 
 
@@ -331,7 +335,7 @@ def counts_table(checks: Sequence[Checked]) -> Table:
             "counted": frame["enters"],
             "people": frame["n"].map(words),
             "adverse events": frame["adverse_events"].map(words),
-            "minutes": frame["session_min"].map(words),
+            "minutes": frame["minutes"].map(words),
             "reason": frame["reason"],
             "source": frame["source_url"],
         }
@@ -461,9 +465,10 @@ def weight_text(value: object) -> str:
 
 
 def _estimates(frame: pd.DataFrame) -> list[str]:
+    rungs = frame["rung"] if "rung" in frame.columns else [""] * len(frame)
     return [
-        estimate_text(row["measure"], row["estimate"], row["ci_low"], row["ci_high"])
-        for row in frame.to_dict("records")
+        rung_estimate({**row, "rung": rung}, row["measure"])
+        for row, rung in zip(frame.to_dict("records"), rungs, strict=True)
     ]
 
 
