@@ -25,7 +25,7 @@ _WHERE = {
     "load": "loaders.tables",
     "describe": "loaders.cards",
     "study": "loaders.cards",
-    "validate": "loaders.record",
+    "validate": "loaders.rules",
     "bibliography": "loaders.bibliography",
     "reference": "loaders.bibliography",
     "PubMed": "loaders.pubmed",
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from retroevidence.loaders.bibliography import bibliography, reference
     from retroevidence.loaders.cards import describe, study
     from retroevidence.loaders.pubmed import PubMed
-    from retroevidence.loaders.record import validate
+    from retroevidence.loaders.rules import validate
     from retroevidence.loaders.scaffold import new
     from retroevidence.loaders.tables import load, tables
     from retroevidence.meta import combine

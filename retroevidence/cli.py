@@ -118,8 +118,8 @@ def validate(
     ] = False,
 ) -> None:
     """Check every table against its record and report every fault."""
-    from retroevidence.loaders.record import refresh as rewrite
-    from retroevidence.loaders.record import validate as run
+    from retroevidence.loaders.refresh import refresh as rewrite
+    from retroevidence.loaders.rules import validate as run
 
     if refresh:
         rewrite(directory)

@@ -10,15 +10,10 @@ from pathlib import Path
 import pytest
 
 from retroevidence.errors import RetroEvidenceError, TableError, UnknownNameError
-from retroevidence.loaders.record import (
-    faults,
-    read_json,
-    read_record,
-    read_sheet,
-    record_text,
-    refresh,
-    validate,
-)
+from retroevidence.loaders.record import read_record
+from retroevidence.loaders.refresh import record_text, refresh
+from retroevidence.loaders.rules import faults, validate
+from retroevidence.loaders.sheet import read_json, read_sheet
 from retroevidence.loaders.tables import load
 
 Edit = Callable[[str, str, str], None]

@@ -11,8 +11,10 @@ import pytest
 from retroevidence.errors import RetroEvidenceError
 from retroevidence.loaders import scaffold
 from retroevidence.loaders.cards import describe, study
-from retroevidence.loaders.record import read_json, read_record, validate
+from retroevidence.loaders.record import read_record
+from retroevidence.loaders.rules import validate
 from retroevidence.loaders.scaffold import new
+from retroevidence.loaders.sheet import read_json
 from retroevidence.loaders.tables import load, tables
 
 

@@ -10,7 +10,8 @@ import pandas as pd
 
 from retroevidence._show import Card
 from retroevidence.errors import UnknownNameError, unknown_name
-from retroevidence.loaders.record import Field, read_record, read_sheet
+from retroevidence.loaders.record import Field, read_record
+from retroevidence.loaders.sheet import read_sheet
 from retroevidence.loaders.tables import load
 
 _NOT_STATED = "not stated"

@@ -13,7 +13,8 @@ from typing import Any
 
 from retroevidence._paths import data_dir
 from retroevidence.errors import RetroEvidenceError
-from retroevidence.loaders.record import RECORD, read_json, record_text, refresh
+from retroevidence.loaders.refresh import record_text, refresh
+from retroevidence.loaders.sheet import RECORD, read_json
 
 _MARK = "fictitious example, delete"
 

@@ -9,16 +9,9 @@ from functools import lru_cache
 import pandas as pd
 
 from retroevidence.errors import TableError
-from retroevidence.loaders.record import (
-    BOOLEANS,
-    Field,
-    Record,
-    Stamp,
-    faults,
-    read_record,
-    read_sheet,
-    stamp,
-)
+from retroevidence.loaders.record import BOOLEANS, Field, Record, read_record
+from retroevidence.loaders.rules import faults
+from retroevidence.loaders.sheet import Stamp, read_sheet, stamp
 
 _DTYPES = {"integer": "Int64", "year": "Int64", "number": "float64", "boolean": "boolean"}
 

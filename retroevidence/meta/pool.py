@@ -334,7 +334,7 @@ def _check_repeats(frame: pd.DataFrame) -> None:
         which = [" / ".join(map(str, row)) for row in repeated.itertuples(index=False)]
         raise PoolError(
             f"the same comparison enters twice: {_listed(np.array(which, dtype=object))}; "
-            "keep one row of each, or use pool_multilevel."
+            "keep one row of each."
         )
 
 
@@ -411,7 +411,7 @@ def _remarks(pooled: Pooled) -> list[str]:
     ids = pooled.fit.frame.get("study_id")
     if ids is not None and ids.duplicated().any():
         notes.append(
-            "Some studies give several effects, taken here as independent; "
-            "pool_multilevel allows for their dependence."
+            "Some studies give several effects, taken here as independent: "
+            "the interval is too narrow if they are alike."
         )
     return notes

@@ -49,7 +49,7 @@ def harms(checked: Checked, *, ax: Axes | None = None) -> Axes:
     >>> import retroevidence as rv
     >>> from matplotlib.figure import Figure
     >>> ax = harms(rv.check("safety"), ax=Figure().add_axes((0, 0, 1, 1)))
-    >>> ax.get_xlim()[0]
+    >>> float(ax.get_xlim()[0])
     0.0
     """
     layout, marks = _harm_plan(checked)

@@ -4,12 +4,13 @@ CSS = """
 :root { --ink: #1a1a1a; --grey: #595959; --line: #d0d0d0; --pale: #f5f5f3; --accent: #0b5394; }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 62rem; color: var(--ink);
+body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 66rem; color: var(--ink);
   background: #fff; font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .5rem; }
 h2 { font-size: 1.4rem; margin: 3rem 0 .75rem; padding-top: .75rem;
   border-top: 2px solid var(--ink); }
-h3 { font-size: 1.15rem; line-height: 1.35; margin: 0 0 .75rem; }
+h3 { font-size: 1.15rem; line-height: 1.35; margin: 1.75rem 0 .75rem; }
+.eyebrow + h3 { margin-top: 0; }
 h4 { font-size: 1rem; margin: 1.5rem 0 .4rem; }
 p, li { max-width: 46rem; }
 a { color: var(--accent); }
@@ -38,7 +39,9 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0;
   border-bottom: 1px solid var(--line); font-weight: 400; }
 thead th { font-weight: 600; border-bottom: 1.5px solid var(--ink); }
 td { overflow-wrap: break-word; }
-.trace td:nth-child(n+6) { min-width: 8.5rem; }
+.trace td { min-width: 5.5rem; }
+.trace td:nth-child(n+6) { min-width: 9rem; overflow-wrap: anywhere; }
+.trace td:nth-child(4), .trace td:nth-child(5) { min-width: 0; }
 figure { margin: 1rem 0; }
 figure .scroll { margin: 0; }
 svg.plot { display: block; max-width: none; height: auto; }

@@ -97,7 +97,8 @@ def forest(
     >>> from matplotlib.figure import Figure
     >>> pooled = rv.pool(None, yi=[-0.9, -0.3, -0.6], vi=[0.04, 0.02, 0.03])
     >>> ax = forest(pooled, ax=Figure().add_axes((0, 0, 1, 1)))
-    >>> ax.get_xlim()[0] < -0.9 < 0.0 <= ax.get_xlim()[1]
+    >>> low, high = map(float, ax.get_xlim())
+    >>> low < -0.9 < 0.0 <= high
     True
     """
     plan = _plan(result, title, experimental)

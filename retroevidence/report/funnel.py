@@ -65,7 +65,7 @@ def funnel(result: Pooled | Checked, *, ax: Axes | None = None) -> Axes:
     >>> import retroevidence as rv
     >>> from matplotlib.figure import Figure
     >>> pooled = rv.pool(None, yi=[-0.9, -0.3, -0.6], vi=[0.04, 0.02, 0.03])
-    >>> funnel(pooled, ax=Figure().add_subplot()).get_ylim()[1]
+    >>> float(funnel(pooled, ax=Figure().add_subplot()).get_ylim()[1])
     0.0
     """
     pooled = pooled_of(result)

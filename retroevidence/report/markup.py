@@ -65,18 +65,26 @@ def link(url: str, text: str) -> Piece:
     return el("a", text, href=url, rel="noreferrer")
 
 
-def links(urls: str) -> Markup:
-    """Return links for addresses separated by blanks, each named by its host.
+def links(sources: str) -> Markup:
+    """Return a text with each web address in it as a link named by its host.
 
     Examples
     --------
-    >>> links("https://www.a.org/x")
-    '<a href="https://www.a.org/x" rel="noreferrer">a.org</a>'
+    >>> links("https://www.a.org/x https://b.org:80/y")
+    '<a href="https://www.a.org/x" rel="noreferrer">a.org</a>, <a href="https://b.org:80/y"
+    rel="noreferrer">b.org</a>'
+    >>> links("a thesis & its annex")
+    'a thesis &amp; its annex'
     """
-    found = []
-    for url in urls.split():
-        host = re.sub(r"^https?://(www\.)?", "", url).split("/")[0].split(":")[0]
-        found.append(link(url, host))
+    found: list[Piece] = []
+    for word in sources.split():
+        host = re.match(r"https?://(?:www\.)?([^/:]+)", word)
+        if host:
+            found.append(link(word, host[1]))
+        elif found and not isinstance(found[-1], Markup):
+            found[-1] += f" {word}"
+        else:
+            found.append(word)
     return join(found, ", ")
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from retroevidence.claims import certainty, rules
 from retroevidence.report.css import CSS
 from retroevidence.report.findings import Findings
 from retroevidence.report.markup import Markup, Piece, el, join, link, table
 from retroevidence.report.prose import prose, typeset
-from retroevidence.report.section import anchor, headline, section, verdict_mark
+from retroevidence.report.section import anchor, facts, headline, section, verdict_mark
 from retroevidence.report.tables import words
 
 if TYPE_CHECKING:
@@ -150,29 +150,29 @@ def _claims(findings: Findings, figures: Mapping[str, Mapping[str, str]]) -> Mar
 def _citations(frame: pd.DataFrame) -> Markup:
     if not len(frame):
         return _section("citations", el("p", "The data cite no references."))
-    rows: list[list[Piece]] = [
-        [
-            words(row["cited_no"]),
-            words(row["cited"]),
-            verdict_mark(words(row["verdict"])),
-            _record(words(row["best_candidate"]), words(row["url"])),
-            words(row["matched"]) or "nothing",
-            words(row["differing"]),
-            typeset(words(row["reason"])),
-            f"{words(row['where_looked'])} ({words(row['n_queries'])} queries, "
-            f"{words(row['looked_on'])})",
-        ]
-        for row in frame.to_dict("records")
+    intro = (
+        "Each cited reference compared field by field with the nearest record located. Not "
+        "located is not the same as non-existent."
+    )
+    return _section("citations", el("p", intro), *(_reference(r) for r in frame.to_dict("records")))
+
+
+def _reference(row: Mapping[Any, Any]) -> Markup:
+    looked = (
+        f"{words(row['where_looked'])} ({words(row['n_queries'])} queries, "
+        f"{words(row['looked_on'])})"
+    )
+    pairs: list[tuple[str, Piece]] = [
+        ("Verdict", verdict_mark(words(row["verdict"]))),
+        ("Why", typeset(words(row["reason"]))),
+        ("Nearest record", _record(words(row["best_candidate"]), words(row["url"]))),
+        ("Agrees", words(row["matched"]) or "nothing"),
+        ("Differs", words(row["differing"]) or "nothing"),
+        ("Not shown", words(row["not_shown"]) or "nothing"),
     ]
-    made = table(
-        ["No.", "As cited", "Verdict", "Nearest record", "Agrees", "Differs", "Why",
-         "Where one looked"],
-        rows,
-        name="trace",
-        caption="Each cited reference compared field by field with the nearest record located. "
-        "Not located is not the same as non-existent.",
-    )  # fmt: skip
-    return _section("citations", made)
+    if words(row["where_looked"]) not in words(row["reason"]):
+        pairs.append(("Looked in", looked))
+    return join((el("h3", f"{words(row['cited_no'])}. {words(row['cited'])}"), facts(pairs)))
 
 
 def _record(line: str, url: str) -> Piece:

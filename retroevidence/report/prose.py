@@ -15,13 +15,13 @@ _SPANS = re.compile(r"\*([^*]+)\*|``([^`]+)``")
 
 
 def prose(text: str) -> Markup:
-    """Return a docstring as HTML.
+    r"""Return a docstring as HTML.
 
     Examples
     --------
-    >>> prose("One *two*.\\n\\n- a\\n  b\\n- c")
+    >>> prose("One *two*.\n\n- a\n  b\n- c")
     '<p>One <em>two</em>.</p><ul><li>a b</li><li>c</li></ul>'
-    >>> prose("==== ====\\nhead word\\n==== ====\\na    b\\n==== ====").count("<td>")
+    >>> prose("==== ====\nhead word\n==== ====\na    b\n==== ====").count("<td")
     1
     """
     return join(_block(block) for block in re.split(r"\n\s*\n", text.strip()))

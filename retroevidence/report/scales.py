@@ -49,7 +49,7 @@ class Scale:
         if math.isinf(seen):
             return minus("∞" if seen > 0 else "-∞")
         if self.name == "percent":
-            digits = 0 if abs(seen) >= 0.95 else 1
+            digits = 0 if abs(seen) >= 0.95 or seen == 0 else 1
             body = number(seen, digits)
             # "-100%" would say that nothing is left; the value itself never gets there.
             if seen > -100 and body == "-100":
@@ -99,37 +99,46 @@ class Scale:
         >>> [text for _, text in scale_of("ROMC").ticks(-0.3, 0.5)]
         ['−20%', '0%', '+20%', '+40%', '+60%']
         """
+        marks: list[tuple[float, str]] = []
         if self.name == "ratio":
-            return self._thin([(math.log(v), f"{v:g}") for v in _RATIOS], low, high, most)
-        if self.name == "proportion" and self.pooled is not _same:
+            marks = self._thin([(math.log(v), f"{v:g}") for v in _RATIOS], low, high, most)
+        elif self.name == "proportion" and self.pooled is not _same:
             shares = [(self.pooled(v), f"{100 * v:g}%") for v in _SHARES]
-            return self._thin(shares, low, high, most)
-        if self.name == "percent":
-            for step in (5, 10, 20, 25, 50, 100, 200, 500, 1000, 5000, 20000):
-                top = min(self.shown(high), 1e6)
-                values = range(-(95 // step) * step, int(top) + step, step)
-                marks = [(self.pooled(float(v)), minus(f"{v:+d}%" if v else "0%")) for v in values]
-                inside = [mark for mark in marks if low <= mark[0] <= high]
-                if len(inside) <= most and self._apart(inside, low, high):
-                    break
-            return inside if len(inside) > 1 else self._thin(marks, low, high, most)
-        return self._even(low, high, most)
+            marks = self._thin(shares, low, high, most)
+        elif self.name == "percent":
+            marks = self._percents(low, high, most)
+        return marks if len(marks) > 1 else self._even(low, high, most)
+
+    def _percents(self, low: float, high: float, most: int) -> list[tuple[float, str]]:
+        """Return ticks at round percentages, the finest step that leaves room between them."""
+        marks: list[tuple[float, str]] = []
+        for step in (5, 10, 20, 25, 50, 100, 200, 500, 1000, 5000, 20000):
+            top = min(self.shown(high), 1e6)
+            values = range(-(95 // step) * step, int(top) + step, step)
+            marks = [(self.pooled(float(v)), minus(f"{v:+d}%" if v else "0%")) for v in values]
+            inside = [mark for mark in marks if low <= mark[0] <= high]
+            if len(inside) <= most and self._apart(inside, low, high):
+                return inside
+        return self._thin(marks, low, high, most)
 
     def _even(self, low: float, high: float, most: int) -> list[tuple[float, str]]:
-        bottom, top = self.shown(low), self.shown(high)
+        """Return ticks at even steps of the scale people read."""
+        factor = 100.0 if self.name == "proportion" else 1.0
+        bottom, top = factor * self.shown(low), factor * self.shown(high)
         span = top - bottom
         step = 10.0 ** math.floor(math.log10(span / most))
         step *= next(f for f in (1, 2, 2.5, 5, 10, 20) if span / (f * step) <= most)
-        start = math.ceil(bottom / step - 1e-9)
-        values = [n * step for n in range(start, math.floor(top / step + 1e-9) + 1)]
-        factor = 100.0 if self.name == "proportion" else 1.0
-        places = max(0, -math.floor(math.log10(step * factor) + 1e-9))
+        start, stop = math.ceil(bottom / step - 1e-9), math.floor(top / step + 1e-9)
+        places = max(0, -math.floor(math.log10(step) + 1e-9))
         # A step of 0.25 or 2.5 needs one more place than its size says.
-        if round(step * factor * 10**places, 6) % 1:
+        if round(step * 10**places, 6) % 1:
             places += 1
-        sign = "%" if self.name == "proportion" else ""
-        marks = [(self.pooled(v), minus(number(v * factor, places)) + sign) for v in values]
-        return [mark for mark in marks if math.isfinite(mark[0]) and low <= mark[0] <= high]
+        marks = []
+        for value in (n * step for n in range(start, stop + 1)):
+            plus = "+" if self.name == "percent" and value > 0 else ""
+            text = minus(f"{plus}{number(value, places)}{self.unit}")
+            marks.append((self.pooled(value / factor), text))
+        return [mark for mark in marks if low <= mark[0] <= high]
 
     def _thin(
         self, marks: list[tuple[float, str]], low: float, high: float, most: int

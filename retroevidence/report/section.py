@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -25,8 +25,8 @@ from retroevidence.report.tables import (
 if TYPE_CHECKING:
     from retroevidence.claims.check import Checked
 
-TOWARD = {"supported", "leans supported"}
-AGAINST = {"contradicted", "leans against"}
+TOWARD = {"supported", "leans supported", "verified"}
+AGAINST = {"contradicted", "leans against", "mis-cited"}
 
 CAPTIONS = {
     "forest": "Forest plot. Squares: studies, area by weight. Diamond: pooled estimate. "
@@ -53,6 +53,19 @@ def verdict_mark(verdict: str) -> Markup:
     """Return a verdict in a frame whose line and ground, not only its colour, tell its side."""
     side = "toward" if verdict in TOWARD else "against" if verdict in AGAINST else "open"
     return el("span", verdict, class_=f"verdict {side}")
+
+
+def facts(pairs: Sequence[tuple[str, Piece]]) -> Markup:
+    """Return labels and what they stand for, side by side where there is room.
+
+    Examples
+    --------
+    >>> facts([("k", "3")])
+    '<dl class="facts"><dt>k</dt><dd>3</dd></dl>'
+    """
+    return el(
+        "dl", *(join((el("dt", label), el("dd", text))) for label, text in pairs), class_="facts"
+    )
 
 
 def headline(checked: Checked) -> str:
@@ -91,7 +104,10 @@ def section(checked: Checked, figures: Mapping[str, str], trace: pd.DataFrame | 
         parts.append(_trace(checked, trace))
     elif "enters" in checked.effects.columns and len(checked.effects):
         parts.append(_counts(checked))
-    parts += [_shown(checked), _reviews(checked)]
+    if "enters" not in checked.effects.columns:
+        # A table of counts already lists what is not counted.
+        parts.append(_shown(checked))
+    parts.append(_reviews(checked))
     body = join(parts, "\n")
     return el("section", body, id=anchor(claim_id), class_="claim")
 
@@ -130,8 +146,7 @@ def _facts(checked: Checked) -> Markup:
         if value:
             unit = words(claim.get("unit")) if key == "smallest" else ""
             pairs.append((label, f"{value} {unit}".strip()))
-    return el("dl", *(join((el("dt", label), el("dd", text))) for label, text in pairs),
-              class_="facts")  # fmt: skip
+    return facts(pairs)
 
 
 def _rungs(checked: Checked) -> Markup:
@@ -194,15 +209,19 @@ def _trace(checked: Checked, trace: pd.DataFrame | None) -> Markup:
             share,
             join((words(row["basis"]), ": ", words(row["how"]))),
             words(printed.get(row["comparison"])),
-            join((links(words(row["source_url"])), ", ", words(row["locator"]))),
-            words(row["rows"]).replace(";", ", "),
+            join(
+                (
+                    links(words(row["source_url"])),
+                    f", {words(row['locator'])} (rows {words(row['rows']).replace(';', ', ')})",
+                )
+            ),
         ]
         for row, effect, share in zip(
             frame.to_dict("records"), effect_texts(frame), shares, strict=True
         )
     ]
     headers = ["Study", "Measured with", "Effect [95% CI]", "Rung", "Weight", "How it was had",
-               "As printed", "Read at", "Rows"]  # fmt: skip
+               "As printed", "Read at"]  # fmt: skip
     made = table(
         headers, rows, name="trace", caption="Every comparison that entered, back to its page."
     )

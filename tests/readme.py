@@ -1,0 +1,63 @@
+"""Write what README.md repeats from the library: the verdict table and the output of the tour."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import retroevidence as rv
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+#: The tour: each line runs, and an expression shows itself.
+TOUR = """\
+rv.tables()
+rv.describe("contrasts").columns.head(3)[["name", "type", "description"]]
+rv.load("contrasts").shape
+g, v = rv.effect_size("SMD", m1=1.56, sd1=0.63, n1=16, m2=2.25, sd2=0.86, n2=16)
+print(f"Hedges g {g:.3f}, variance {v:.3f}")
+pain = rv.effects("pain", measure="SMD", condition="knee_oa", task="walking")
+pain["basis"].value_counts().to_dict()
+rv.pool(pain[pain["basis"] == "reported"].drop_duplicates("study_id"))
+checked = rv.check("knee_pain")
+checked.verdict, checked.certainty, checked.k
+rv.trace(checked).loc[0, ["study_id", "printed", "locator"]].tolist()
+rv.audit()["verdict"].value_counts().to_dict()
+"""
+
+
+def verdicts() -> str:
+    """Return the verdict table as Markdown."""
+    lines = ["| claim | verdict | certainty | rests on | k |", "|---|---|---|---|---|"]
+    for row in rv.check_all().itertuples():
+        lines.append(
+            f"| {row.statement} | **{row.verdict}** | {row.certainty} | {row.rung} | {row.k} |"
+        )
+    return "\n".join(lines)
+
+
+def tour() -> str:
+    """Run the tour line by line and return it as a session."""
+    space = {"rv": rv}
+    session = []
+    for line in TOUR.splitlines():
+        shown = io.StringIO()
+        with contextlib.redirect_stdout(shown):
+            exec(compile(line, "tour", "single"), space)
+        session.append(f">>> {line}\n{shown.getvalue()}".rstrip())
+    return "```pycon\n" + "\n".join(session) + "\n```"
+
+
+def render(text: str) -> str:
+    """Return the README with both blocks as the library gives them now."""
+    for name, block in (("verdicts", verdicts()), ("tour", tour())):
+        pattern = rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end of {name} -->)"
+        text, found = re.subn(
+            pattern, lambda m, b=block: f"{m[1]}\n{b}\n\n{m[2]}", text, flags=re.DOTALL
+        )
+        assert found == 1, f"README.md must hold the block {name} once"
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(render(README.read_text(encoding="utf-8")), encoding="utf-8")
