@@ -42,6 +42,7 @@ _WHERE = {
     "audit": "claims.citations",
     "forest": "report.forest",
     "funnel": "report.funnel",
+    "draw": "report.figures",
     "reproduce": "report.reproduce",
 }
 
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from retroevidence.meta import combine
     from retroevidence.meta.pool import pool
     from retroevidence.meta.result import Pooled
+    from retroevidence.report.figures import draw
     from retroevidence.report.forest import forest
     from retroevidence.report.funnel import funnel
     from retroevidence.report.reproduce import reproduce

@@ -103,12 +103,13 @@ class Card:
             f"<tr><th {cell}>{escape(label)}</th><td {cell}>{escape(value)}</td></tr>"
             for label, value in self.pairs
         )
-        table = (
-            self.table.to_html(index=False, border=0, na_rep="", justify="left")
-            if self.table is not None
-            else ""
-        )
-        notes = "".join(f"<p><small>{escape(note)}</small></p>" for note in self.notes)
+        table = ""
+        if self.table is not None:
+            # pandas would otherwise cut long cells for readers who have not set this.
+            with pd.option_context("display.max_colwidth", None):
+                table = self.table.to_html(index=False, border=0, na_rep="", justify="left")
+        items = "".join(f"<li><small>{escape(note)}</small></li>" for note in self.notes)
+        notes = f"<ul>{items}</ul>" if items else ""
         return (
             f"<div><strong>{escape(self.title)}</strong><table>{rows}</table>{table}{notes}</div>"
         )

@@ -53,10 +53,10 @@ def reproduce(
 
         folder = run(data=data, out=out, progress=show)
 
-    from retroevidence.report.reproduce import telling_lines
+    from retroevidence.report.telling import telling_lines
 
     typer.echo(f"results are in {folder}/ (open {folder}/report.html)")
-    for line in telling_lines(data):
+    for line in telling_lines(folder):
         typer.echo(f"  {line}")
 
 

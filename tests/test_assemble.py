@@ -197,6 +197,12 @@ def test_a_row_that_does_not_exist_is_refused():
         one(contrast="c9")
 
 
+def test_a_report_that_only_says_which_side_it_favours_counts_where_benefit_is_asked():
+    said = {"p_value": 0.003, "p_op": "=", "favours": "experimental", "higher_is": "neutral"}
+    assert contrast_only(toward_benefit=True, **said)["p_one_sided"] == 0.0015
+    assert math.isnan(contrast_only(**said)["p_one_sided"])
+
+
 def test_pair_matches_arms_and_leaves_out_changes_within_a_group():
     table = pair(
         arms(*PAIR, PAIR[0] | {"arm_id": "a3", "exclude": "yes"}),

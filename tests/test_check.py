@@ -139,7 +139,9 @@ def test_trace_of_an_effect_repeats_what_the_page_prints():
 
 
 def test_weights_of_a_trace_add_up_to_100_percent(checked):
-    assert rv.trace(checked["knee_pain"])["weight"].sum() == pytest.approx(100, rel=1e-12)
+    weights = rv.trace(checked["knee_pain"])["weight"]
+    assert weights.sum() == pytest.approx(100, rel=1e-12)  # sums in double precision
+    assert weights.notna().sum() == checked["knee_pain"].k
 
 
 def test_source_rows_are_the_rows_of_the_tables(checked):

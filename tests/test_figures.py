@@ -230,11 +230,22 @@ def test_bounded_result_is_a_line_without_a_square():
         }
     )
     base = pooled([-0.9, -0.3], [0.1, 0.1])
-    names = "estimate ci prediction level measure method test tau2 i2 q q_df q_p_value p_value"
+    names = "estimate ci prediction level measure method test tau2 i2 q q_df q_p_value p_value qm"
     result = SimpleNamespace(studies=studies, **{n: getattr(base, n) for n in names.split()})
     ax = make(result)
     assert len([line for line in ax.lines if line.get_marker() == "s"]) == 2
     assert "above −0.60" in words(ax.get_figure(root=True))
+
+
+def test_meta_regression_has_no_diamond_and_no_funnel():
+    result = pool(yi=[0.1, 0.4, 0.9, 1.2], vi=[0.02] * 4, mods=[[1.0], [2.0], [3.0], [4.0]])
+    ax = make(result)
+    assert not ax.patches
+    seen = words(ax.get_figure(root=True))
+    assert not any(text.startswith("Pooled") for text in seen)
+    assert any(text.startswith("Residual heterogeneity") for text in seen)
+    with pytest.raises(RetroEvidenceError, match="pool without moderators"):
+        funnel(result, ax=funnel_blank())
 
 
 def test_sides_speak_of_value_or_of_benefit():

@@ -12,7 +12,7 @@ risk of bias              not assessable from abstracts: 1 down for every claim
 inconsistency             1 down when I² is at least 50 % and a new study may go the other way,
                           or when at least a third of the directions disagree
 indirectness              1 down when at least half of the comparisons are indirect
-imprecision               1 down when the interval holds no effect, 1 more when fewer than 400
+imprecision               1 down when the interval includes zero, 1 more when fewer than 400
                           people were studied; 1 down when only p-values or directions are there,
                           1 more with fewer than 400 people
 publication bias          not assessed with fewer than 10 comparisons
@@ -108,7 +108,7 @@ def _effect_steps(synthesis: Synthesis, used: pd.DataFrame) -> list[tuple[int, s
             (1, f"inconsistency: I² {percent(pooled.i2 / 100)}, a new study may go the other way")
         )
     if pooled.ci.low <= 0 <= pooled.ci.high:
-        steps.append((1, "imprecision: the interval holds no effect"))
+        steps.append((1, "imprecision: the interval includes zero"))
     steps.extend(_size_step(used))
     return steps
 

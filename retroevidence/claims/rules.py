@@ -7,11 +7,11 @@ Pooled effects, with the smallest difference that matters (0 where none is state
 - *supported*: the 95 % interval is above 0, the estimate is at least the smallest difference that
   matters, and the prediction interval is above 0 too.
 - *leans supported*: the interval is above 0 but one of the two other conditions fails; or the
-  interval holds 0, the estimate matters, and the chance that the mean effect is positive is at
+  interval includes 0, the estimate matters, and the chance that the mean effect is positive is at
   least 90 %.
 - *contradicted*: the interval is below 0 and so is the prediction interval.
-- *leans against*: the interval is below 0; or the interval holds 0 but everything in it is smaller
-  than what matters; or the chance that the mean effect is positive is at most 10 %.
+- *leans against*: the interval is below 0; or the interval includes 0 but everything in it is
+  smaller than what matters; or the chance that the mean effect is positive is at most 10 %.
 - *inconclusive*: everything else.
 
 Intervals are the modified Knapp-Hartung ones, which are never narrower than the normal ones.
@@ -112,12 +112,12 @@ def from_effects(pooled: Pooled, sign: int, smallest: float) -> Verdict:
     if estimate >= smallest and on_side >= LEANING:
         return Verdict(
             LEANS_SUPPORTED,
-            f"{shown} holds no effect, but the claim's side has {percent(on_side)} of the chance",
+            f"{shown} includes zero, but the claim's side has {percent(on_side)} of the chance",
         )
     if on_side <= 1 - LEANING:
         return Verdict(
             LEANS_AGAINST,
-            f"{shown} holds no effect, and the claim's side has only {percent(on_side)} of the "
+            f"{shown} includes zero, and the claim's side has only {percent(on_side)} of the "
             "chance",
         )
     return Verdict(INCONCLUSIVE, f"{shown}: compatible with no effect and with one that matters")
@@ -159,8 +159,9 @@ def from_p_values(
     """
     two_sided = 2 * min(p_claim, 1 - p_claim)
     shown = (
-        f"{k} p-values combined: {p_text(two_sided)}; {n_for} comparisons on the claim's side, "
-        f"{n_against} on the other, {n_null} null (sign test {p_text(sign_p)})"
+        f"{k} p-values combined: {p_text(two_sided)}; of {n_for + n_against + n_null} comparisons "
+        f"{n_for} on the claim's side, {n_against} on the other, {n_null} null "
+        f"(sign test {p_text(sign_p)})"
     )
     toward = p_claim < 0.5
     on_side = n_for if toward else n_against

@@ -57,7 +57,7 @@ def classify(frame: pd.DataFrame, sign: int) -> pd.DataFrame:
     from_size = pd.Series(ndtr(-z), index=frame.index)
     p = frame["p_one_sided"].fillna(from_size)
     frame["p_claim"] = p if sign > 0 else 1 - p
-    frame["for_claim"] = sign * frame["direction"].astype(float)
+    frame["for_claim"] = sign * frame["direction"].astype(float) + 0.0  # no minus before a zero
     frame["rung"] = np.select(
         [sized, frame["p_claim"].notna(), frame["for_claim"].notna()],
         [EFFECTS, P_VALUES, DIRECTIONS],

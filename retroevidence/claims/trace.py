@@ -32,7 +32,8 @@ def trace(result: Checked | Pooled, data: Data = None) -> pd.DataFrame:
     -------
     DataFrame
         One row per effect that entered: ``study_id yi vi basis how weight`` [%], the ids of the
-        source ``rows``, what these rows ``printed``, ``locator`` and ``source_url``.
+        source ``rows``, what these rows ``printed``, ``locator`` and ``source_url``. Rows that
+        entered only on a lower rung have no weight.
 
     Raises
     ------
@@ -52,9 +53,7 @@ def trace(result: Checked | Pooled, data: Data = None) -> pd.DataFrame:
                 f"claim {result.claim_id} rests on counts, not on effects; its rows are in "
                 ".effects."
             )
-        if result.rung == "effects":
-            frame = frame[frame["rung"] == "effects"].copy()
-            assert result.pooled is not None
+        if result.rung == "effects" and result.pooled is not None:
             weights = result.pooled.studies.set_index("comparison")["weight"]
             frame["weight"] = frame["comparison"].map(weights)
     else:

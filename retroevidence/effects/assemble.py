@@ -8,7 +8,8 @@ basis       from                                         result
 =========== ============================================ =========================================
 reported    means, SDs and n of both arms; an estimate   exact ``yi``, ``vi``
             with its standard error or interval
-derived     t, F(1, df) or an exact p with n             exact algebra; ``how`` names it
+derived     t, F(1, df) or an exact p with n; SE or      exact algebra, or for medians the named
+            interval of a mean; medians with quartiles   approximation; ``how`` names it
 bounded     a size with only a p bound; "p < .05" or     the largest ``vi`` the bound allows, or
             "p > .05"; a direction                       ``yi`` within (``lower``, ``upper``)
 unusable    nothing of the above                         the reason in ``how``
@@ -16,7 +17,8 @@ unusable    nothing of the above                         the reason in ``how``
 
 Signs are experimental (backward) minus comparator. Only where `toward_benefit` is asked, as when
 scales that run in opposite senses meet in one analysis, is the sign of a scale on which lower is
-better turned, and ``how`` says so.
+better turned, and ``how`` says so. A word in square brackets in ``how``, as [hedges1981], is the
+key of the formula's source in ``references.bib``.
 """
 
 from __future__ import annotations
@@ -30,18 +32,24 @@ import numpy as np
 import pandas as pd
 
 from retroevidence.effects import recover
-from retroevidence.effects.measures import effect_size
+from retroevidence.effects.measures import effect_size, hedges_j
 from retroevidence.errors import EffectError, unknown_name
 
 NAN = float("nan")
 
 #: Measures that `assemble` can make, by the design of the comparison.
 BETWEEN_GROUPS = ("SMD", "MD")
-WITHIN_PERSON = ("ROMC",)
+WITHIN_PERSON = ("ROMC", "SMCC")
 MEASURES = (*BETWEEN_GROUPS, *WITHIN_PERSON)
+
+#: Columns in which the two arms of one comparison agree.
+MATCHED_ON = "study_id outcome instrument muscle unit condition_detail timepoint".split()
 
 #: Words of `direction` and their sign; a null result has the sign 0 and no side.
 SIGNS = {"higher": 1, "lower": -1, "none": 0}
+
+#: Words of `favours` and the sign of the benefit.
+BENEFITS = {"experimental": 1, "comparator": -1, "neither": 0}
 
 #: Columns of the frame that `assemble` returns, in order.
 COLUMNS = (
@@ -107,9 +115,8 @@ def pair(
         kept.append(table[keep])
     arms, contrasts = kept
 
-    keys = "study_id outcome instrument muscle unit condition_detail timepoint".split()
     found: list[dict[str, str]] = []
-    for _, group in arms.fillna({k: "" for k in keys}).groupby(keys, sort=False):
+    for _, group in arms.fillna({k: "" for k in MATCHED_ON}).groupby(MATCHED_ON, sort=False):
         one = group[group["role"] == "experimental"].to_dict("records")
         two = group[group["role"] == "comparator"].to_dict("records")
         if len(one) == len(two) == 1:
@@ -154,9 +161,9 @@ def assemble(
         last three hold row ids, blank where there is none, several contrast ids joined by ``;``.
     arms, contrasts : DataFrame
         Tables as `load` returns them.
-    measure : {"SMD", "MD", "ROMC"}
-        Standardised mean difference (exact J), mean difference, or log ratio of means of the same
-        people under both conditions.
+    measure : {"SMD", "MD", "ROMC", "SMCC"}
+        Standardised mean difference (exact J) or mean difference of two groups; log ratio of means
+        or mean difference in SDs of the differences of the same people under both conditions.
     toward_benefit : bool
         Turn the sign where lower is better, so that positive means better everywhere.
 
@@ -211,8 +218,12 @@ def _one(
         sign = int(np.sign(float(pair_of_arms[0]["mean"]) - float(pair_of_arms[1]["mean"])))
     n1, n2 = _sizes(pair_of_arms, stated)
 
+    # A change within one group may print its n on either side; both conditions share their people.
+    people = n2 if math.isnan(n1) else n1
     if measure == "ROMC":
-        row = _ratio(pair_of_arms, stated, sign, p_value, p_op, n1)
+        row = _ratio(pair_of_arms, stated, sign, p_value, p_op, people)
+    elif measure == "SMCC":
+        row = _paired_difference(stated, sign, p_value, p_op, people)
     else:
         row = _difference(pair_of_arms, stated, sign, p_value, p_op, n1, n2, measure)
     if row.basis in ("reported", "derived") and not math.isnan(row.yi):
@@ -225,6 +236,8 @@ def _one(
             "lower is better on this scale",
         )  # fmt: skip
         sign = None if sign is None else -sign
+    if toward_benefit and sign is None:
+        sign = _favoured(stated)
     ids = [str(s["arm_id"] if "arm_id" in s else s["contrast_id"]) for s in sources]
     return {
         "study_id": line["study_id"],
@@ -297,6 +310,12 @@ def _read(stated: Sequence[dict[str, Any]]) -> tuple[int | None, float, str]:
     return sign, p_value, p_op
 
 
+def _favoured(stated: Sequence[dict[str, Any]]) -> int | None:
+    """Return which side a report favours where the direction of the numbers is not printed."""
+    signs = {BENEFITS[r["favours"]] for r in stated if r["favours"] in BENEFITS}
+    return signs.pop() if len(signs) == 1 else None
+
+
 def _sizes(
     arms: tuple[dict[str, Any], dict[str, Any]] | None, stated: Sequence[dict[str, Any]]
 ) -> tuple[float, float]:
@@ -326,38 +345,108 @@ def _difference(
     measure: str,
 ) -> _Row:
     """Climb the ladder for two independent groups."""
-    if arms and _all_known(arms, "mean", "sd", "n"):
-        one, two = arms
+    known = [_moments(arm) for arm in arms] if arms else [None]
+    one, two = known[0], known[-1]
+    if arms and one is not None and two is not None:
         yi, vi = effect_size(
             measure,
-            m1=float(one["mean"]), sd1=float(one["sd"]), n1=float(one["n"]),
-            m2=float(two["mean"]), sd2=float(two["sd"]), n2=float(two["n"]),
+            m1=one.mean, sd1=one.sd, n1=one.n, m2=two.mean, sd2=two.sd, n2=two.n,
         )  # fmt: skip
-        how = "means, SDs and n of both arms"
+        basis = "reported" if one.said == two.said == PRINTED else "derived"
+        how = " and ".join(dict.fromkeys((one.said, two.said)))
         if measure == "SMD":
-            how += "; standardised by the pooled SD, exact small-sample factor J (Hedges 1981)"
-        return _Row(float(yi), float(vi), basis="reported", how=how)
+            how += "; standardised by the pooled SD, exact small-sample factor J [hedges1981]"
+        else:
+            how += "; variance of a difference of means [borenstein2009]"
+        return _Row(float(yi), float(vi), basis=basis, how=how)
 
-    estimate = _number([s for s in stated if s["estimate_type"] == measure], "estimate")
-    if not math.isnan(estimate):
-        se = _number(stated, "se")
-        low, high = _number(stated, "ci_low"), _number(stated, "ci_high")
-        if math.isnan(se) and not (math.isnan(low) or math.isnan(high)):
-            se = float(recover.se_from_ci(low, high))
-            return _Row(estimate, se**2, basis="reported", how="estimate and its 95% interval")
-        if not math.isnan(se):
-            return _Row(estimate, se**2, basis="reported", how="estimate and its standard error")
+    df = n1 + n2 - 2
+    row = _estimate([s for s in stated if s["estimate_type"] == measure], measure, df)
+    if not math.isnan(row.vi):
+        return row
 
     sized = not (math.isnan(n1) or math.isnan(n2)) and n1 >= 2 and n2 >= 2
     if measure == "SMD" and sized:
-        t, said = _t_statistic(stated, p_value, p_op, n1 + n2 - 2)
-        if not math.isnan(t) and sign in (1, -1):
-            g = recover.smd_from_t(sign * abs(t), n1, n2)
-            how = f"{said} and n of both groups"
+        crude = _estimate([s for s in stated if s["estimate_type"] == "MD"], "MD", df)
+        if not math.isnan(crude.vi):
+            g = recover.smd_from_t(crude.yi / math.sqrt(crude.vi), n1, n2)
+            how = f"{crude.how}; t = difference / SE; d from t [borenstein2009]"
             return _Row(float(g[0]), float(g[1]), basis="derived", how=how)
+        t, said = _t_statistic(stated, p_value, p_op, df)
+        if not math.isnan(t) and sign is not None:
+            g = recover.smd_from_t(t, n1, n2)
+            how = f"{said} and n of both groups; d from t [borenstein2009], exact J [hedges1981]"
+            return _signed(sign, float(g[0]), float(g[1]), how)
         if p_op in ("<", ">") and not math.isnan(p_value):
-            return _bounded_smd(sign, p_value, p_op, n1, n2)
-    return _no_size(sign, p_value, p_op, sized)
+            g = recover.smd_from_t(float(recover.t_from_p(p_value, df)), n1, n2)
+            how = f"p {p_op} {p_value:g} and n of both groups, two-sided t test [bushman1996]"
+            return _within_limit(sign, p_op, float(g[0]), float(g[1]), how)
+    lacking = "" if sized else "; n per group is not printed, and halves of a total are not assumed"
+    return _no_size(sign, p_value, p_op, lacking)
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Mean, SD and n of one arm, and from what they were had."""
+
+    mean: float
+    sd: float
+    n: float
+    said: str
+
+
+PRINTED = "means, SDs and n of both arms"
+
+
+def _moments(arm: dict[str, Any]) -> _Moments | None:
+    """Return the mean and SD that an arm prints or implies, if any."""
+
+    def value(column: str) -> float:
+        return float(arm[column]) if _known(arm.get(column)) else NAN
+
+    n, mean, sd, se = value("n"), value("mean"), value("sd"), value("se")
+    low, high = value("ci_low"), value("ci_high")
+    if math.isnan(n):
+        return None
+    if not math.isnan(mean + sd):
+        return _Moments(mean, sd, n, PRINTED)
+    if not math.isnan(mean + se):
+        said = "means and n, SD = SE √n [cochranehandbook06]"
+        return _Moments(mean, float(recover.sd_from_se(se, n)), n, said)
+    if not math.isnan(mean + low + high):
+        said = "means and n, SD from the 95% interval of the mean [cochranehandbook06]"
+        return _Moments(mean, float(recover.sd_from_ci(low, high, n)), n, said)
+    median, q1, q3 = value("median"), value("iqr_low"), value("iqr_high")
+    least, most = value("min"), value("max")
+    quartiles = {} if math.isnan(q1 + q3) else {"q1": q1, "q3": q3}
+    ends = {} if math.isnan(least + most) else {"low": least, "high": most}
+    if math.isnan(median) or not (quartiles or ends):
+        return None
+    mean, sd = (float(v) for v in recover.mean_sd_from_quantiles(n, median, **quartiles, **ends))
+    words = " and ".join(["quartiles"] * bool(quartiles) + ["ranges"] * bool(ends))
+    key = "shi2020" if quartiles and ends else "wan2014"
+    said = f"medians with {words} and n, read as normal: means [luo2018], SDs [{key}]"
+    return _Moments(mean, sd, n, said)
+
+
+def _estimate(rows: Sequence[dict[str, Any]], measure: str, df: float) -> _Row:
+    """Return an estimate that contrast rows print with its standard error or interval."""
+    estimate, se = _number(rows, "estimate"), _number(rows, "se")
+    low, high = _number(rows, "ci_low"), _number(rows, "ci_high")
+    if not math.isnan(estimate + se):
+        how = "estimate and its standard error [cochranehandbook06]"
+        return _Row(estimate, se**2, basis="reported", how=how)
+    if math.isnan(low + high):
+        return _Row()
+    # Intervals of mean differences of small trials are made with t; those of an SMD with z.
+    by_t = measure == "MD" and df > 0
+    se = float(recover.se_from_ci(low, high, df=df if by_t else None))
+    quantile = f", t on {df:g} degrees of freedom" if by_t else ""
+    if math.isnan(estimate):
+        how = f"middle and width of the 95% interval{quantile} [cochranehandbook06]"
+        return _Row((low + high) / 2, se**2, basis="derived", how=how)
+    how = f"estimate and its 95% interval{quantile} [cochranehandbook06]"
+    return _Row(estimate, se**2, basis="reported", how=how)
 
 
 def _t_statistic(
@@ -368,21 +457,28 @@ def _t_statistic(
     if not math.isnan(t):
         return abs(t), "reported t"
     if not math.isnan(f) and f > 0:
-        return math.sqrt(f), "reported F read as F(1, df), t = sqrt(F)"
+        return math.sqrt(f), "reported F read as F(1, df), t = sqrt(F) [cochranehandbook06]"
     if p_op == "=" and 0 < p_value < 1:
         return float(recover.t_from_p(p_value, df)), (
-            f"p = {p_value:g} read as the two-sided p of a t test on {df:g} degrees of freedom"
+            f"p = {p_value:g} read as the two-sided p of a t test on {df:g} degrees of freedom "
+            "[cochranehandbook06]"
         )
     return NAN, ""
 
 
-def _bounded_smd(sign: int | None, p_value: float, p_op: str, n1: float, n2: float) -> _Row:
-    """Say between which values the SMD must lie for its p to be as bounded."""
-    at_limit = recover.smd_from_t(float(recover.t_from_p(p_value, n1 + n2 - 2)), n1, n2)
-    limit, vi = float(at_limit[0]), float(at_limit[1])
-    how = f"p {p_op} {p_value:g} and n of both groups, two-sided t test"
+def _signed(sign: int, size: float, vi: float, how: str) -> _Row:
+    """Give a size its direction; a null result keeps both signs open."""
+    if sign == 0:
+        how += "; reported as no difference, so the sign is open"
+        return _Row(vi=vi, lower=-size, upper=size, basis="bounded", how=how)
+    return _Row(sign * size, vi, basis="derived", how=how)
+
+
+def _within_limit(sign: int | None, p_op: str, limit: float, vi: float, how: str) -> _Row:
+    """Say between which values an effect must lie for its p to be as bounded."""
     if p_op == ">":
-        return _Row(vi=vi, lower=-limit, upper=limit, basis="bounded", how=how)
+        low, high = (0.0 if sign == 1 else -limit), (0.0 if sign == -1 else limit)
+        return _Row(vi=vi, lower=low, upper=high, basis="bounded", how=how)
     if sign == 1:
         return _Row(vi=vi, lower=limit, upper=math.inf, basis="bounded", how=how)
     if sign == -1:
@@ -390,17 +486,45 @@ def _bounded_smd(sign: int | None, p_value: float, p_op: str, n1: float, n2: flo
     return _Row(how=f"{how}, but the direction is not reported")
 
 
-def _no_size(sign: int | None, p_value: float, p_op: str, sized: bool) -> _Row:
+def _no_size(sign: int | None, p_value: float, p_op: str, lacking: str) -> _Row:
     """Say what is left when no size can be had: a p-value, a direction, or nothing."""
     known_p = not math.isnan(p_value)
-    if sign is None and not (known_p and p_op == ">"):
-        return _Row(how="neither a size nor a direction is reported")
     what = f"p {p_op} {p_value:g}" if known_p else "a direction without a p-value"
+    if sign is None and not (known_p and p_op == ">"):
+        if known_p:
+            return _Row(how=f"{what}, but the direction is not reported")
+        return _Row(how="neither a size nor a direction is reported")
     if sign == 0 and not known_p:
         what = "reported as no difference, without a p-value"
-    lacking = "" if sized else "; n per group is not reported"
     side = {1: (0.0, math.inf), -1: (-math.inf, 0.0)}.get(sign or 0, (-math.inf, math.inf))
-    return _Row(lower=side[0], upper=side[1], basis="bounded", how=f"{what}{lacking}")
+    how = f"{what}{lacking} [bushman1996]"
+    return _Row(lower=side[0], upper=side[1], basis="bounded", how=how)
+
+
+def _paired_difference(
+    stated: Sequence[dict[str, Any]], sign: int | None, p_value: float, p_op: str, n: float
+) -> _Row:
+    """Climb the ladder for the mean difference of the same people in SDs of the differences."""
+    # Means and SDs of both conditions do not give the SD of the differences without their
+    # correlation, so only a test of the differences speaks on this scale.
+    if n >= 3:
+        t, said = _t_statistic(stated, p_value, p_op, n - 1)
+        if not math.isnan(t) and sign is not None:
+            g, vi = _smcc_from_t(t, n)
+            how = f"{said}, n = {n:g}; t / √n [gibbons1993], exact J [hedges1981]"
+            return _signed(sign, g, vi, how)
+        if p_op in ("<", ">") and not math.isnan(p_value):
+            g, vi = _smcc_from_t(float(recover.t_from_p(p_value, n - 1)), n)
+            how = f"p {p_op} {p_value:g}, n = {n:g}, two-sided paired t test"
+            how += "; t / √n [gibbons1993] as a limit [bushman1996]"
+            return _within_limit(sign, p_op, g, vi, how)
+    return _no_size(sign, p_value, p_op, "" if n >= 3 else "; n is not printed")
+
+
+def _smcc_from_t(t: float, n: float) -> tuple[float, float]:
+    """Return g = J(n-1) t/√n and its variance 1/n + g²/(2n), as `effect_size` has them."""
+    g = float(hedges_j(n - 1)) * t / math.sqrt(n)
+    return g, 1 / n + g**2 / (2 * n)
 
 
 def _ratio(
@@ -414,20 +538,23 @@ def _ratio(
     """Climb the ladder for the log ratio of means of the same people."""
     yi, size = _log_ratio(arms, stated)
     if math.isnan(yi):
-        return _no_size(sign, p_value, p_op, not math.isnan(n))
+        lacking = "; n is not printed" if math.isnan(n) else ""
+        return _no_size(sign, p_value, p_op, lacking)
     if yi == 0:
         return _Row(how=f"{size}: no difference, so no test of it can be turned into a variance")
     se = _number([s for s in stated if s["estimate_type"] == "percent_change"], "se")
     if not math.isnan(se):
         vi = (se / 100 / math.exp(yi)) ** 2
-        return _Row(yi, vi, basis="derived", how=f"{size}; delta method from its standard error")
+        how = f"{size}; delta method from its standard error [friedrich2008]"
+        return _Row(yi, vi, basis="derived", how=how)
     t, said = _t_statistic(stated, p_value, p_op, n - 1)
     if not math.isnan(t) and t > 0:
-        how = f"{size}; {said}; variance (yi / t)²"
+        how = f"{size}; {said}; variance (yi / t)², delta method [friedrich2008]"
         return _Row(yi, float(recover.paired_variance_from_t(yi, t)), basis="derived", how=how)
     if p_op == "<" and 0 < p_value < 1 and n >= 2:
         t = float(recover.t_from_p(p_value, n - 1))
-        how = f"{size}; p < {p_value:g} with n = {n:g}: the largest variance it allows, (yi / t)²"
+        how = f"{size}; p < {p_value:g} with n = {n:g}: the largest variance it allows, (yi / t)², "
+        how += "delta method [friedrich2008]"
         return _Row(yi, float(recover.paired_variance_from_t(yi, t)), basis="bounded", how=how)
     if arms and _all_known(arms, "mean", "sd", "n"):
         one, two = arms
@@ -437,13 +564,14 @@ def _ratio(
             m2=float(two["mean"]), sd2=float(two["sd"]), n=float(one["n"]), r=0.0,
         )  # fmt: skip
         how = f"{size} and SDs; their correlation is not reported: the variance at r = 0, the "
-        how += "largest for any r of 0 or more"
+        how += "largest for any r of 0 or more [lajeunesse2011]"
         return _Row(yi, float(at_zero[1]), basis="bounded", how=how)
     return _Row(
         lower=0.0 if yi > 0 else -math.inf,
         upper=math.inf if yi > 0 else 0.0,
         basis="bounded",
-        how=f"{size} ({100 * math.expm1(yi):+.1f} %), but nothing from which to get a variance",
+        how=f"{size} ({100 * math.expm1(yi):+.1f} %), but nothing from which to get a variance "
+        "[bushman1996]",
     )
 
 

@@ -151,11 +151,8 @@ def check_rank(matrix: Floats, names: tuple[str, ...]) -> None:
             "use fewer moderators or more studies."
         )
     scaled = matrix / np.maximum(np.abs(matrix).max(axis=0), np.finfo(float).tiny)
-    surplus = [
-        names[i]
-        for i in range(p)
-        if np.linalg.matrix_rank(scaled[:, : i + 1]) <= np.linalg.matrix_rank(scaled[:, :i])
-    ]
+    ranks = [0, *(int(np.linalg.matrix_rank(scaled[:, : i + 1])) for i in range(p))]
+    surplus = [names[i] for i in range(p) if ranks[i + 1] <= ranks[i]]
     if surplus:
         raise PoolError(
             f"{', '.join(surplus)} adds nothing to the columns before it "

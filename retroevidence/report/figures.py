@@ -5,6 +5,7 @@ Public names: `forest`, `funnel`, `directions`, `harms`, `doses`, and `draw`, wh
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from retroevidence.report.counted import doses, doses_size, harms, harms_size
@@ -34,7 +35,8 @@ def draw(checked: Checked) -> dict[str, Axes]:
     dict of str to matplotlib Axes
         By name, the one the verdict rests on first: ``forest`` (pooled effects), ``directions``
         (comparisons without a usable size), ``funnel`` (ten or more pooled results), ``harms``
-        (adverse events), ``doses`` (session lengths). Empty when there is no evidence to draw.
+        (adverse events), ``doses`` (session lengths); then ``forest-NAME`` for each analysis
+        beside the main one that pools two or more. Empty when there is no evidence to draw.
         The figures belong to no window.
 
     Examples
@@ -57,4 +59,11 @@ def draw(checked: Checked) -> dict[str, Axes]:
             drawn["directions"] = directions(checked, ax=blank(directions_size(checked)))
     if "forest" in drawn and pooled is not None and pooled.k >= ENOUGH:
         drawn["funnel"] = funnel(checked, ax=funnel_blank())
+    for name, other in checked.analyses.items():
+        if other is not None and other.k >= 2:
+            beside = replace(checked, pooled=other)
+            title = f"{checked.claim['statement']}. Analysis: {name.replace('_', ' ')}"
+            size = forest_size(beside, title=title)
+            slug = name.replace(" + ", "-and-")
+            drawn[f"forest-{slug}"] = forest(beside, ax=blank(size), title=title)
     return drawn

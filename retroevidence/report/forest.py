@@ -129,6 +129,11 @@ def pooled_of(result: Pooled | Checked) -> Pooled | None:
     return pooled
 
 
+def has_moderators(pooled: Pooled) -> bool:
+    """Tell whether a result is a meta-regression, which has no single pooled effect."""
+    return math.isfinite(pooled.qm)
+
+
 def _plan(result: Pooled | Checked, title: str | None, experimental: str) -> _Plan:
     claim: dict[str, Any] = getattr(result, "claim", {})
     pooled = pooled_of(result)
@@ -220,7 +225,7 @@ def _studies(pooled: Pooled, scale: Scale) -> tuple[list[Line], list[_Mark], tup
 
 def _summary(pooled: Pooled, scale: Scale, columns: int, k: int) -> list[tuple[Line, _Mark]]:
     """Return the pooled row and the prediction interval; one study pools nothing."""
-    if k < 2 or math.isnan(pooled.estimate):
+    if k < 2 or math.isnan(pooled.estimate) or has_moderators(pooled):
         return []
     blank = ("",) * columns
     ci, new = pooled.ci, pooled.prediction
@@ -286,14 +291,19 @@ def _notes(pooled: Pooled, marks: list[_Mark]) -> list[str]:
             found.append(f"I² = {percent(pooled.i2 / 100)}")
         if math.isfinite(pooled.q):
             found.append(f"Q({pooled.q_df:g}) = {number(pooled.q, 2)}, {p_text(pooled.q_p_value)}")
-        notes = [f"Heterogeneity: {', '.join(found) or 'not estimated'}."]
+        moderated = has_moderators(pooled)
+        what = "Residual heterogeneity" if moderated else "Heterogeneity"
+        notes = [f"{what}: {', '.join(found) or 'not estimated'}."]
         ways = {"knha": "Knapp–Hartung interval", "z": "normal interval"}
         ways |= {"t": "t interval", "adhoc": "modified Knapp–Hartung interval"}
         model = "Common-effect" if pooled.method == "CE" else "Random-effects"
         way = ways.get(pooled.test, f"{pooled.test} interval")
-        effect = p_text(pooled.p_value)
-        notes.append(f"{model} model, {pooled.method}, {way}; test of no effect: {effect}.")
-        if not math.isfinite(pooled.prediction.low):
+        if moderated:
+            test = f"moderators: {p_text(pooled.qm_p_value)}; they have no single pooled effect"
+        else:
+            test = f"test of no effect: {p_text(pooled.p_value)}"
+        notes.append(f"{model} model, {pooled.method}, {way}; {test}.")
+        if not moderated and not math.isfinite(pooled.prediction.low):
             notes.append("No prediction interval: too few results to say how much effects vary.")
     if any(mark.kind == "bounded" for mark in marks):
         notes.append("Pale lines: results known only to lie in that range; no exact size reported.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from retroevidence.errors import PoolError
-from retroevidence.report.forest import column_of, pooled_of
+from retroevidence.report.forest import column_of, has_moderators, pooled_of
 from retroevidence.report.names import axis_label
 from retroevidence.report.scales import scale_of
 from retroevidence.report.style import (
@@ -52,7 +52,7 @@ def funnel(result: Pooled | Checked, *, ax: Axes | None = None) -> Axes:
     Raises
     ------
     PoolError
-        If there is no pooled result.
+        If there is no pooled result, or it has moderators.
 
     Notes
     -----
@@ -71,6 +71,10 @@ def funnel(result: Pooled | Checked, *, ax: Axes | None = None) -> Axes:
     pooled = pooled_of(result)
     if pooled is None or not len(pooled.studies):
         raise PoolError("there is no pooled result, so there is no funnel to draw.")
+    if has_moderators(pooled):
+        raise PoolError(
+            "a meta-regression has no single centre for a funnel; pool without moderators."
+        )
     scale = scale_of(pooled.measure)
     yi, se = column_of(pooled.studies, "yi"), np.sqrt(column_of(pooled.studies, "vi"))
     sized = np.isfinite(yi) & np.isfinite(se)

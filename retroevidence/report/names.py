@@ -95,7 +95,7 @@ def axis_label(measure: str, studies: pd.DataFrame) -> str:
     >>> axis_label("MD", pd.DataFrame({"unit": ["kg", "kg"]})), axis_label("RR", pd.DataFrame())
     ('Mean difference (kg)', 'Risk ratio')
     """
-    name = measure_name(measure)
+    name = measure_name(measure) or "effect"
     units = set(studies["unit"].dropna()) - {""} if "unit" in studies.columns else set()
     if measure in {"MD", "MC", "MN"} and len(units) == 1:
         name += f" ({units.pop()})"

@@ -6,11 +6,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from retroevidence.claims.rules import VERDICTS
 from retroevidence.errors import RetroEvidenceError
 from retroevidence.report.figures import draw, save
 from retroevidence.report.findings import Data, Findings, Progress, find, plain
@@ -146,21 +144,6 @@ def json_text(found: dict[str, Any]) -> str:
     ['{', '"a":', '[', '0.1', '],', '"b":', '1', '}']
     """
     return json.dumps(found, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def telling_lines(data: Data = None) -> list[str]:
-    """Return what all claims say in a few lines: how many have each verdict.
-
-    Examples
-    --------
-    >>> telling_lines()[0].startswith("29 claims: ")
-    True
-    """
-    from retroevidence.claims.check import check_all
-
-    found = Counter(check_all(data)["verdict"])
-    tally = ", ".join(f"{found[word]} {word}" for word in VERDICTS if found[word])
-    return [f"{found.total()} claims: {tally}"]
 
 
 def _claims_again(data: Data) -> int:

@@ -93,12 +93,20 @@ def section(checked: Checked, figures: Mapping[str, str], trace: pd.DataFrame | 
         el("h3", statement),
         _facts(checked),
     ]
-    for name, svg in figures.items():
-        label = f"{CAPTIONS[name].split('.')[0]} for the claim: {statement}. {checked.reason}."
-        plot = inline_svg(svg, f"{claim_id}-{name}", label)
-        box = el("div", plot, class_="scroll", tabindex="0", role="region",
-                 aria_label=f"Figure: {name}, {claim_id}")  # fmt: skip
-        parts.append(el("figure", box, el("figcaption", CAPTIONS[name])))
+    main = {name: svg for name, svg in figures.items() if name in CAPTIONS}
+    parts += [
+        _figure(claim_id, name, svg, f"{CAPTIONS[name].split('.')[0]} for the claim: {statement}. "
+                f"{checked.reason}.", CAPTIONS[name])
+        for name, svg in main.items()
+    ]  # fmt: skip
+    beside = [
+        _figure(claim_id, name, svg, f"Forest plot, {name}, for the claim: {statement}.",
+                CAPTIONS["forest"])
+        for name, svg in figures.items() if name not in CAPTIONS
+    ]  # fmt: skip
+    if beside:
+        summary = el("summary", f"Forest plots of {len(beside)} analyses beside the main one")
+        parts.append(el("details", summary, *beside))
     parts += [_rungs(checked), _analyses(checked)]
     if "rows" in checked.effects.columns and len(checked.effects):
         parts.append(_trace(checked, trace))
@@ -110,6 +118,13 @@ def section(checked: Checked, figures: Mapping[str, str], trace: pd.DataFrame | 
     parts.append(_reviews(checked))
     body = join(parts, "\n")
     return el("section", body, id=anchor(claim_id), class_="claim")
+
+
+def _figure(claim_id: str, name: str, svg: str, label: str, caption: str) -> Markup:
+    plot = inline_svg(svg, f"{claim_id}-{name}", label)
+    box = el("div", plot, class_="scroll", tabindex="0", role="region",
+             aria_label=f"Figure: {name}, {claim_id}")  # fmt: skip
+    return el("figure", box, el("figcaption", caption))
 
 
 def _facts(checked: Checked) -> Markup:

@@ -8,7 +8,8 @@ cannot change a figure.
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -46,11 +47,19 @@ _SETTINGS: Any = {
 }
 
 
-def settings() -> AbstractContextManager[None]:
-    """Return a context in which matplotlib has this library's settings, and no longer after."""
+@contextmanager
+def settings() -> Iterator[None]:
+    """Make a context in which matplotlib has this library's settings, and no longer after.
+
+    A notebook's backend turns interactive drawing on when the first figure is made, which may be
+    in here: that stays.
+    """
     import matplotlib as mpl
 
-    return mpl.rc_context(_SETTINGS)
+    with mpl.rc_context(_SETTINGS):
+        yield
+        interactive = mpl.rcParams["interactive"]
+    mpl.rcParams["interactive"] = interactive
 
 
 def font(size: float = BODY, *, bold: bool = False) -> dict[str, Any]:
