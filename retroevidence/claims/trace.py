@@ -43,7 +43,7 @@ def trace(result: Checked | Pooled, data: Data = None) -> pd.DataFrame:
     Examples
     --------
     >>> import retroevidence as rv
-    >>> rv.trace(rv.check("knee_pain")).loc[0, "printed"]
+    >>> rv.trace(rv.check("knee_pain")).set_index("study_id").loc["chen2021", "printed"]
     'BW plus conventional 1.56 (SD 0.63, n 16); conventional 2.25 (SD 0.86, n 16)...'
     """
     if isinstance(result, Checked):
