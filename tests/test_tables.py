@@ -169,7 +169,6 @@ def test_every_cell_of_the_librarys_tables_survives() -> None:
                 assert pd.isna(value) if text == "" else value == meant, (resource.name, field.name)
 
 
-
 def test_every_table_describes_itself() -> None:
     for name in tables():
         card = describe(name)
