@@ -40,6 +40,14 @@ _WHERE = {
     "trace": "claims.trace",
     "source_rows": "claims.trace",
     "audit": "claims.citations",
+    "ladder": "claims.ladder",
+    "ladder_counts": "claims.ladder",
+    "redo_reviews": "claims.reviews",
+    "redo_cochrane": "claims.reviews",
+    "integrity": "claims.integrity",
+    "flagged_rows": "claims.integrity",
+    "compare_verdicts": "claims.without_flagged",
+    "sensitivity": "claims.sensitivity",
     "forest": "report.forest",
     "funnel": "report.funnel",
     "draw": "report.figures",
@@ -47,14 +55,19 @@ _WHERE = {
 }
 
 #: Names that stand for a whole module.
-_MODULES = {"combine"}
+_MODULES = {"combine", "sensitivity"}
 
 __all__ = ["RetroEvidenceError", "__version__", *sorted({*_WHERE, "effects"})]
 
 if TYPE_CHECKING:
+    from retroevidence.claims import sensitivity
     from retroevidence.claims.check import Checked, check, check_all
     from retroevidence.claims.citations import audit
+    from retroevidence.claims.integrity import flagged_rows, integrity
+    from retroevidence.claims.ladder import ladder, ladder_counts
+    from retroevidence.claims.reviews import redo_cochrane, redo_reviews
     from retroevidence.claims.trace import source_rows, trace
+    from retroevidence.claims.without_flagged import compare_verdicts
     from retroevidence.effects.measures import effect_size
     from retroevidence.loaders.bibliography import bibliography, reference
     from retroevidence.loaders.cards import describe, study

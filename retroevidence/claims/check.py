@@ -159,7 +159,7 @@ class Checked:
         return self._card().html()
 
 
-def check(claim_id: str, data: Data = None) -> Checked:
+def check(claim_id: str, data: Data = None, *, without: frozenset[str] = frozenset()) -> Checked:
     """Judge one claim by the evidence in the tables.
 
     Parameters
@@ -168,6 +168,8 @@ def check(claim_id: str, data: Data = None) -> Checked:
         Id in the claims table.
     data : path, optional
         Directory of tables; the library's own by default.
+    without : frozenset of str
+        Row ids; a comparison that uses one of them is left out, to see what depends on it.
 
     Returns
     -------
@@ -188,6 +190,9 @@ def check(claim_id: str, data: Data = None) -> Checked:
     """
     claim = claim_row(claim_id, data)
     lines = selected(claim_id, data)
+    if without:
+        ids = lines[["experimental", "comparator", "contrast"]].fillna("").agg(";".join, axis=1)
+        lines = lines[[without.isdisjoint(cell.split(";")) for cell in ids]]
     main = lines[lines["analysis"] == MAIN]
     kind = claim["kind"]
     if kind in ("effect", "range"):

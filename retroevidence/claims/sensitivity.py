@@ -1,0 +1,12 @@
+"""What moves a result: each study, each subset of studies, each defensible way to analyse.
+
+A door: the functions live in `retroevidence.meta.sensitivity` and in
+`retroevidence.claims.multiverse`.
+"""
+
+from __future__ import annotations
+
+from retroevidence.claims.multiverse import Multiverse, multiverse
+from retroevidence.meta.sensitivity import cumulative, gosh, influence, leave_one_out
+
+__all__ = ["Multiverse", "cumulative", "gosh", "influence", "leave_one_out", "multiverse"]

@@ -1,0 +1,285 @@
+"""Many small analyses at once: the plain mean of thousands of sets of effects, as array steps.
+
+A study that is not in a set has an infinite variance there: its weight is 0, and every formula
+stays as it is. Results are those of :func:`retroevidence.meta.pool.pool` to rounding; what changes
+is that a fit costs microseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import chdtrc, ndtr, ndtri, stdtr, stdtrit
+
+from retroevidence.errors import PoolError, unknown_name
+from retroevidence.meta.result import TESTS
+from retroevidence.meta.tau2 import METHODS, _others
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+#: Sets handled together: their arrays then fit into a processor's own memory.
+CHUNK = 2048
+#: Points between which the likelihood is searched for maxima, as in `tau2`.
+GRID = 48
+
+
+def pool_batch(
+    yi: Floats, vi: Floats, *, method: str = "REML", test: str = "knha", level: float = 0.95
+) -> pd.DataFrame:
+    """Pool every row of a matrix of effects.
+
+    Parameters
+    ----------
+    yi, vi : numpy.ndarray, shape (sets, k)
+        Effects and sampling variances; one of them may have the shape (k,) and then serves all
+        sets. An infinite variance says that the study is not in the set.
+    method, test, level : str, str and float
+        As in :func:`retroevidence.meta.pool.pool`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per set: k, estimate, se, df, p_value, ci_low, ci_high, tau2, i2, h2, q,
+        q_p_value. A set of one study has its own effect, a z interval and no tau².
+
+    Raises
+    ------
+    PoolError
+        If a set is empty, or a variance is not above 0.
+    UnknownNameError
+        If `method` or `test` is unknown.
+
+    Examples
+    --------
+    >>> out = pool_batch(np.array([0.1, 0.3, 0.8]), np.array([[.02, .03, .05], [.02, .03, np.inf]]))
+    >>> out["k"].tolist(), out["estimate"].round(4).tolist()
+    ([3, 2], [0.3704, 0.18])
+    """
+    if method not in METHODS:
+        raise unknown_name("method", method, METHODS)
+    if test not in TESTS:
+        raise unknown_name("test", test, TESTS)
+    y, v = np.broadcast_arrays(np.atleast_2d(yi), np.atleast_2d(vi))
+    inside = np.isfinite(v)
+    if not inside.any(axis=1).all():
+        raise PoolError("a set holds no study; give at least one finite variance per row.")
+    if not (v > 0).all():
+        raise PoolError("vi must be above 0; check that it is a variance and not missing.")
+    parts = [
+        _fit(y[i : i + CHUNK], v[i : i + CHUNK], inside[i : i + CHUNK], method, test, level)
+        for i in range(0, len(y), CHUNK)
+    ]
+    return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+
+def _fit(
+    y: Floats, v: Floats, inside: Bools, method: str, test: str, level: float
+) -> dict[str, NDArray[np.generic]]:
+    y = np.where(inside, y, 0.0)
+    k = inside.sum(axis=1)
+    df = (k - 1).astype(float)
+    several = k > 1
+    tau2 = np.zeros(len(y))
+    if several.any():
+        tau2[several] = _tau2(y[several], v[several], inside[several], method)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weights = 1 / (v + tau2[:, None])
+        total = weights.sum(axis=1)
+        estimate, residual = _centred(y, weights)
+        mean_square = (weights * residual**2).sum(axis=1) / df
+        factor = np.ones(len(y))
+        if test in ("knha", "adhoc"):
+            plain = (mean_square >= 1e-12) & (test == "knha")
+            factor = np.where(plain, mean_square, np.fmax(1.0, mean_square))
+        se = np.sqrt(np.where(several, factor, 1.0) / total)
+        df_test = np.where(several & (test != "z"), df, np.inf)
+        finite = np.isfinite(df_test)
+        tail = (1 - level) / 2
+        reach = -np.where(finite, stdtrit(np.where(finite, df_test, 1.0), tail), ndtri(tail)) * se
+        z = -np.abs(estimate / se)
+        p_value = 2 * np.where(finite, stdtr(np.where(finite, df_test, 1.0), z), ndtr(z))
+        common = 1 / v
+        q = (common * _centred(y, common)[1] ** 2).sum(axis=1)
+        if method == "CE":
+            i2, h2 = np.where(q > 0, np.fmax(0.0, 100 * (q - df) / q), 0.0), q / df
+        else:
+            typical = df / _trace(common)
+            i2, h2 = 100 * tau2 / (tau2 + typical), (tau2 + typical) / typical
+
+    def defined(values: Floats) -> Floats:
+        return np.where(several, values, np.nan)
+
+    return {
+        "k": k,
+        "estimate": estimate,
+        "se": se,
+        "df": df_test,
+        "p_value": p_value,
+        "ci_low": estimate - reach,
+        "ci_high": estimate + reach,
+        "tau2": defined(tau2),
+        "i2": defined(i2),
+        "h2": defined(h2),
+        "q": defined(q),
+        "q_p_value": defined(np.asarray(chdtrc(np.fmax(df, 1.0), q))),
+    }
+
+
+def _centred(y: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Return weighted means, shape (sets,), and residuals, shape (sets, k)."""
+    mean = (weights * y).sum(axis=1) / weights.sum(axis=1)
+    return mean, y - mean[:, None]
+
+
+def _trace(weights: Floats) -> Floats:
+    """Return tr(P) of each set, the sum of weight times (1 - share of the weight)."""
+    total = weights.sum(axis=1)
+    return np.asarray((weights * _others(weights)).sum(axis=1) / total)
+
+
+# tau² -------------------------------------------------------------------------------------------
+
+
+def _tau2(y: Floats, v: Floats, inside: Bools, method: str) -> Floats:
+    """Estimate tau² of each set by one of the formulas that `tau2` documents."""
+    k = inside.sum(axis=1).astype(float)
+    if method == "CE":
+        return np.zeros(len(y))
+    if method in ("REML", "ML"):
+        return _maximum(y, v, inside, restricted=method == "REML")
+    ones = inside.astype(float)
+    plain = _centred(y, ones)[1] ** 2 * ones
+    square = plain.sum(axis=1)
+    if method in ("PM", "EB"):
+        return _paule_mandel(y, v, square, k - 1)
+    if method == "HE":
+        own = np.where(inside, v, 0.0).sum(axis=1)
+        return np.asarray(np.fmax(0.0, square / (k - 1) - own / k))
+    if method == "SJ":
+        start = square / k
+        weights = start[:, None] / (v + start[:, None])
+        spread = (weights * _centred(y, np.where(inside, weights, 0.0))[1] ** 2).sum(axis=1)
+        return np.asarray(np.where(start > 0, spread / (k - 1), 0.0))
+    weights = 1 / v
+    q = (weights * _centred(y, weights)[1] ** 2).sum(axis=1)
+    if method == "DL":
+        return np.asarray(np.fmax(0.0, (q - (k - 1)) / _trace(weights)))
+    factor = k / (k - 1) if method == "HSk" else 1.0
+    return np.asarray(np.fmax(0.0, (factor * q - k) / weights.sum(axis=1)))
+
+
+def _paule_mandel(y: Floats, v: Floats, square: Floats, target: Floats) -> Floats:
+    """Return the tau² at which Q(tau²) equals its degrees of freedom, 0 where it never does."""
+
+    def excess(tau2: Floats, rows: NDArray[np.intp]) -> Floats:
+        weights = 1 / (v[rows] + tau2[:, None])
+        spread = (weights * _centred(y[rows], weights)[1] ** 2).sum(axis=1)
+        return np.asarray(spread - target[rows])
+
+    everyone = np.arange(len(y))
+    tau2 = np.zeros(len(y))
+    rows = everyone[excess(tau2, everyone) > 0]
+    # Q(t) is at most the unweighted sum of squares over t, so the root lies below this.
+    tau2[rows] = _roots(excess, rows, np.zeros(len(rows)), square[rows] / target[rows])
+    return tau2
+
+
+def _maximum(y: Floats, v: Floats, inside: Bools, *, restricted: bool) -> Floats:
+    """Return the tau² >= 0 of highest (restricted) likelihood of each set.
+
+    The score is evaluated on a grid over every scale on which it can change; each change of its
+    sign from plus to minus brackets a local maximum; where there are several, the best one wins.
+    """
+
+    def score(tau2: Floats, rows: NDArray[np.intp] | slice) -> Floats:
+        weights = 1 / (v[rows] + tau2[:, None])
+        lost = _trace(weights) if restricted else weights.sum(axis=1)
+        spread = ((weights * _centred(y[rows], weights)[1]) ** 2).sum(axis=1)
+        return np.asarray(spread - lost)
+
+    k = inside.sum(axis=1)
+    ones = inside.astype(float)
+    square = (_centred(y, ones)[1] ** 2 * ones).sum(axis=1)
+    mean_square = square / (k - restricted)
+    widest = np.where(inside, v, 0.0).max(axis=1)
+    # Beyond this value the score is negative.
+    high = (mean_square + np.sqrt(mean_square**2 + 4 * mean_square * widest)) / 2
+    low = v.min(axis=1) / 1000
+    high = np.where(high <= low, 2 * low, 1.001 * high)
+    steps = np.linspace(0.0, 1.0, GRID)[:, None]
+    grid = np.vstack([np.zeros(len(y)), low * (high / low) ** steps])
+    scores = np.array([score(point, slice(None)) for point in grid])
+
+    step, rows = np.nonzero((scores[:-1] > 0) & (scores[1:] <= 0))
+    peaks = _roots(score, rows, grid[step, rows], grid[step + 1, rows])
+    flat = np.flatnonzero(scores[0] <= 0)
+    rows, peaks = np.concatenate([flat, rows]), np.concatenate([np.zeros(len(flat)), peaks])
+    tau2: Floats = high.copy()
+    tau2[rows] = peaks
+    rivals = np.flatnonzero(np.bincount(rows, minlength=len(y)) > 1)
+    for row in rivals:
+        these = np.flatnonzero(rows == row)
+        likelihood = [_log_likelihood(y[row], v[row], peaks[i], restricted) for i in these]
+        tau2[row] = peaks[these[int(np.argmax(likelihood))]]
+    return tau2
+
+
+def _log_likelihood(y: Floats, v: Floats, tau2: float, restricted: bool) -> float:
+    """Return twice the (restricted) log likelihood of one set, without its constant."""
+    inside = np.isfinite(v)
+    weights = 1 / (v[inside] + tau2)
+    mean = float(weights @ y[inside]) / float(weights.sum())
+    value = float(np.log(weights).sum() - weights @ (y[inside] - mean) ** 2)
+    return value - float(np.log(weights.sum())) if restricted else value
+
+
+def _roots(
+    function: Callable[[Floats, NDArray[np.intp]], Floats],
+    rows: NDArray[np.intp],
+    low: Floats,
+    high: Floats,
+) -> Floats:
+    """Solve ``function(x, rows) = 0`` for every row, between a positive and a negative end.
+
+    Chandrupatla's method (1997, doi 10.1016/S0965-9978(96)00051-8): inverse quadratic steps while
+    they pay, bisection otherwise; at most 200 steps, to the last digits of x.
+    """
+    a, b, c = high.copy(), low.copy(), high.copy()
+    if not len(rows):
+        return b
+    f_a, f_b = function(a, rows), function(b, rows)
+    # Rounding can leave the upper end on the wrong side by a hair: it is then the root.
+    found = np.where(f_a >= 0, a, b)
+    active = np.flatnonzero(f_a < 0)
+    a, b, c, f_a, f_b = (part[active] for part in (a, b, c, f_a, f_b))
+    f_c, share = f_a.copy(), np.full(len(active), 0.5)
+    for _ in range(200):
+        if not len(active):
+            break
+        x = a + share * (b - a)
+        f_x = function(x, rows[active])
+        same = np.sign(f_x) == np.sign(f_a)
+        c, f_c = np.where(same, a, b), np.where(same, f_a, f_b)
+        b, f_b = np.where(same, b, a), np.where(same, f_b, f_a)
+        a, f_a = x, f_x
+        nearer = np.abs(f_a) < np.abs(f_b)
+        best = np.where(nearer, a, b)
+        found[active] = best
+        with np.errstate(divide="ignore", invalid="ignore"):
+            least = 2 * np.finfo(float).eps * np.abs(best) / np.abs(b - c)
+            done = (least > 0.5) | (f_a == 0) | (f_b == 0) | (a == b)
+            position, height = (a - b) / (c - b), (f_a - f_b) / (f_c - f_b)
+            safe = (1 - np.sqrt(1 - position) < height) & (height < np.sqrt(position))
+            step = f_a / (f_b - f_a) * f_c / (f_b - f_c)
+            step += (c - a) / (b - a) * f_a / (f_c - f_a) * f_b / (f_c - f_b)
+        share = np.clip(np.where(safe, step, 0.5), least, 1 - least)
+        share = np.where(np.isfinite(share), share, 0.5)
+        keep = ~done
+        active, share = active[keep], share[keep]
+        a, b, c = a[keep], b[keep], c[keep]
+        f_a, f_b, f_c = f_a[keep], f_b[keep], f_c[keep]
+    return found

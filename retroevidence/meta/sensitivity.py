@@ -1,0 +1,220 @@
+"""What a pooled mean owes to each of its studies: one left out, one added, every subset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from retroevidence.errors import PoolError, unknown_name
+from retroevidence.meta.batch import pool_batch
+from retroevidence.meta.influence import influence
+from retroevidence.meta.result import Pooled, study_names
+
+__all__ = ["cumulative", "gosh", "influence", "leave_one_out"]
+
+Bools = NDArray[np.bool_]
+
+
+def leave_one_out(pooled: Pooled, *, by: str | None = None) -> pd.DataFrame:
+    """Pool again without each study in turn, with the method, test and level of the result.
+
+    Parameters
+    ----------
+    pooled : Pooled
+        A pooled mean of at least two effects.
+    by : str, optional
+        Column of ``pooled.studies``; all effects with the same value are left out together, for
+        example ``"study_id"`` where studies give several effects.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per study, in their order and with their index: left_out, k, estimate, se, df,
+        p_value, ci_low, ci_high, tau2, i2, h2, q, q_p_value. With `by`, one row per value.
+
+    Raises
+    ------
+    PoolError
+        If the result has moderators, or nothing would be left.
+    UnknownNameError
+        If `by` is not a column.
+
+    Examples
+    --------
+    >>> from retroevidence.meta.pool import pool
+    >>> pooled = pool(yi=[0.1, 0.3, 0.8, 0.2], vi=[0.02, 0.03, 0.05, 0.01])
+    >>> leave_one_out(pooled)[["left_out", "estimate", "tau2"]].round(3)
+      left_out  estimate   tau2
+    0        0     0.390  0.059
+    1        1     0.329  0.090
+    2        2     0.191  0.000
+    3        3     0.370  0.086
+    """
+    _plain_mean(pooled)
+    frame = pooled.fit.frame
+    if by is None:
+        names, index = study_names(frame), frame.index
+        without = ~np.eye(pooled.k, dtype=bool)
+    else:
+        if by not in frame.columns:
+            raise unknown_name("column", by, map(str, frame.columns))
+        codes, values = pd.factorize(frame[by], use_na_sentinel=False)
+        names, index = [str(value) for value in values], pd.RangeIndex(len(values))
+        without = codes != np.arange(len(values))[:, None]
+    if not without.any(axis=1).all():
+        raise PoolError("leaving one out leaves nothing: give a result of at least two studies.")
+    fits = _fits(pooled, without).set_axis(index, axis=0)
+    fits.insert(0, "left_out", names)
+    return fits
+
+
+def cumulative(pooled: Pooled, order: Any = None) -> pd.DataFrame:
+    """Pool the first study, the first two, and so on (Lau et al. 1992).
+
+    Parameters
+    ----------
+    pooled : Pooled
+        A pooled mean.
+    order : str or array_like, shape (k,), optional
+        What to sort the studies by, ascending: a column of ``pooled.studies``, or one value per
+        study such as the year. By default the order of the rows. Ties keep that order.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per study in the order they are added, with their index: added, then the columns of
+        `leave_one_out`. The first row is the first study alone, without tau².
+
+    Raises
+    ------
+    PoolError
+        If the result has moderators, or `order` has another length or missing values.
+    UnknownNameError
+        If `order` is a name but no column.
+
+    Examples
+    --------
+    >>> from retroevidence.meta.pool import pool
+    >>> pooled = pool(yi=[0.1, 0.3, 0.8], vi=[0.02, 0.03, 0.05])
+    >>> cumulative(pooled, order=[2001, 1999, 2010])[["added", "k", "estimate"]].round(3)
+      added  k  estimate
+    1     1  1      0.30
+    0     0  2      0.18
+    2     2  3      0.37
+    """
+    _plain_mean(pooled)
+    frame = pooled.fit.frame
+    if order is None:
+        rank = np.arange(pooled.k)
+    else:
+        if isinstance(order, str) and order not in frame.columns:
+            raise unknown_name("column", order, map(str, frame.columns))
+        keys = frame[order] if isinstance(order, str) else pd.Series(np.asarray(order))
+        if len(keys) != pooled.k:
+            raise PoolError(
+                f"order has {len(keys)} values for {pooled.k} studies; give one value per study."
+            )
+        if keys.isna().any():
+            raise PoolError("order has missing values; fill them, or leave those studies out.")
+        rank = keys.reset_index(drop=True).sort_values(kind="stable").index.to_numpy()
+    place = np.empty(pooled.k, dtype=int)
+    place[rank] = np.arange(pooled.k)
+    fits = _fits(pooled, place <= np.arange(pooled.k)[:, None])
+    names = study_names(frame)
+    fits.insert(0, "added", [names[i] for i in rank])
+    return fits.set_axis(frame.index[rank], axis=0)
+
+
+def gosh(pooled: Pooled, *, max_subsets: int = 2**15, seed: int | None = None) -> pd.DataFrame:
+    """Pool every subset of the studies (Olkin, Dahabreh & Trikalinos 2012).
+
+    Parameters
+    ----------
+    pooled : Pooled
+        A pooled mean.
+    max_subsets : int
+        Above this number of subsets, that many different ones are drawn at random, each study
+        being in a drawn subset with probability one half.
+    seed : int, optional
+        Seed of the draw; required when subsets are drawn.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per subset that is not empty: the columns of `leave_one_out` without ``left_out``,
+        then one column ``with <study>`` per study that says whether it is in the subset. Subsets
+        of one study have no tau².
+
+    Raises
+    ------
+    PoolError
+        If the result has moderators, or subsets must be drawn and no seed is given.
+
+    Notes
+    -----
+    Several clouds of estimates mean that the studies are no one population; the columns
+    ``with <study>`` tell which study makes them (doi 10.1002/jrsm.1053).
+
+    Examples
+    --------
+    >>> from retroevidence.meta.pool import pool
+    >>> subsets = gosh(pool(yi=[0.1, 0.3, 0.8], vi=[0.02, 0.03, 0.05], method="DL"))
+    >>> len(subsets), round(float(subsets.loc[subsets["with 2"], "estimate"].mean()), 3)
+    (7, 0.532)
+    """
+    _plain_mean(pooled)
+    if max_subsets < 1:
+        raise PoolError(f"max_subsets={max_subsets} is below 1; ask for at least one subset.")
+    k = pooled.k
+    # Exact in whole numbers whatever k is.
+    if 2**k - 1 <= max_subsets:
+        codes = np.arange(1, 2**k)[:, None]
+        members: Bools = (codes >> np.arange(k)) & 1 == 1
+    elif seed is None:
+        raise PoolError(
+            f"{k} studies have {2**k - 1} subsets, more than max_subsets={max_subsets}: give seed= "
+            "to draw some of them, or raise max_subsets."
+        )
+    else:
+        members = _drawn(k, max_subsets, seed)
+    names = study_names(pooled.fit.frame)
+    if len(set(names)) < k:
+        names = [f"{name} (row {i + 1})" for i, name in enumerate(names)]
+    columns = pd.DataFrame(members, columns=[f"with {name}" for name in names])
+    return pd.concat([_fits(pooled, members), columns], axis=1)
+
+
+def _drawn(k: int, wanted: int, seed: int) -> Bools:
+    """Return that many different subsets that are not empty, or a few less after 100 rounds."""
+    random = np.random.default_rng(seed)
+    drawn = np.zeros((0, k), dtype=bool)
+    for _ in range(100):
+        drawn = np.vstack([drawn, random.random((wanted, k)) < 0.5])
+        drawn = drawn[drawn.any(axis=1)]
+        # The first of equal subsets stays, so that what is cut off at the end is random too.
+        first = np.sort(np.unique(np.packbits(drawn, axis=1), axis=0, return_index=True)[1])
+        drawn = drawn[first]
+        if len(drawn) >= wanted:
+            break
+    return drawn[:wanted]
+
+
+def _fits(pooled: Pooled, members: Bools) -> pd.DataFrame:
+    fit = pooled.fit
+    return pool_batch(
+        fit.yi,
+        np.where(members, fit.vi, np.inf),
+        method=pooled.method,
+        test=pooled.test,
+        level=pooled.level,
+    )
+
+
+def _plain_mean(pooled: Pooled) -> None:
+    if pooled.fit.design.names != ("intercept",):
+        raise PoolError(
+            "this result has moderators; pool without mods=, or use influence, which allows them."
+        )
