@@ -33,6 +33,8 @@ _WHERE = {
     "effect_size": "effects.measures",
     "pool": "meta.pool",
     "Pooled": "meta.result",
+    "pool_censored": "meta.censored",
+    "PooledCensored": "meta.censored",
     "combine": "meta.combine",
     "check": "claims.check",
     "check_all": "claims.check",
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
     from retroevidence.loaders.scaffold import new
     from retroevidence.loaders.tables import load, tables
     from retroevidence.meta import combine
+    from retroevidence.meta.censored import PooledCensored, pool_censored
     from retroevidence.meta.pool import pool
     from retroevidence.meta.result import Pooled
     from retroevidence.report.figures import draw

@@ -33,10 +33,19 @@ def test_check_all_says_what_check_says(checked):
 
 
 def test_the_headline_is_the_pooled_result_of_the_rows_that_entered(checked):
-    result = checked["knee_pain"]
+    result = checked["heart_rate_higher"]
     again = rv.pool(result.effects[result.effects["rung"] == "effects"], test="adhoc")
+    assert result.rung == "effects"
     assert again.estimate == result.estimate
     assert result.k == again.k >= 2
+
+
+def test_results_known_between_limits_enter_the_headline(checked):
+    result = checked["knee_pain"]
+    again = rv.pool_censored(result.effects)
+    assert result.rung == "effects and bounds"
+    assert (result.estimate, result.k) == (again.estimate, again.k)
+    assert result.k == result.pooled.k + 1  # anon_cairo45_nd, reported as p > .05
 
 
 def test_energy_cost_gives_the_probability_of_the_claimed_range(checked):

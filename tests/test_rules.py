@@ -25,6 +25,13 @@ def test_the_same_effects_contradict_the_opposite_claim():
     assert rules.from_effects(pooled(NEAR), -1, 0.2).word == rules.CONTRADICTED
 
 
+def test_four_results_never_do_more_than_lean():
+    four = pooled(NEAR[:4], [1e-5] * 4)
+    assert four.prediction.low > 0
+    assert rules.from_effects(four, 1, 0.2).word == rules.LEANS_SUPPORTED
+    assert rules.from_effects(four, -1, 0.2).word == rules.LEANS_AGAINST
+
+
 def test_an_effect_below_what_matters_only_leans():
     verdict = rules.from_effects(pooled(NEAR), 1, 0.8)
     assert verdict.word == rules.LEANS_SUPPORTED

@@ -12,6 +12,7 @@ from retroevidence.claims.synthesis import (
     EFFECTS,
     NONE,
     P_VALUES,
+    WITH_BOUNDS,
     classify,
     synthesise,
 )
@@ -19,6 +20,8 @@ from retroevidence.claims.synthesis import (
 EMPTY = {
     "yi": math.nan,
     "vi": math.nan,
+    "lower": math.nan,
+    "upper": math.nan,
     "p_one_sided": math.nan,
     "direction": math.nan,
     "measure": "SMD",
@@ -29,6 +32,7 @@ EMPTY = {
 EFFECT = {"yi": 0.5, "vi": 0.04, "direction": 1.0}
 P = {"p_one_sided": 0.01, "direction": 1.0}
 UP = {"direction": 1.0}
+WITHIN = {"vi": 0.1, "lower": -0.6, "upper": 0.6, "p_one_sided": 0.5}
 NULL = {"direction": 0.0, "p_one_sided": 0.5}
 
 
@@ -47,6 +51,8 @@ def run(*rows, sign=1, **options):
 @pytest.mark.parametrize(
     ("rows", "rung"),
     [
+        ([EFFECT, EFFECT, WITHIN, P], WITH_BOUNDS),
+        ([EFFECT, WITHIN, P], P_VALUES),
         ([EFFECT, EFFECT, P, UP], EFFECTS),
         ([EFFECT, P, UP], P_VALUES),
         ([P, UP], DIRECTIONS),
@@ -61,6 +67,14 @@ def test_the_highest_rung_with_enough_comparisons_is_the_headline(rows, rung):
 
 def test_nothing_usable_is_said_and_not_called_no_effect():
     assert run({})[1].verdict.word == rules.NO_EVIDENCE
+
+
+def test_a_null_known_between_limits_pulls_the_mean_and_both_are_shown():
+    result = run(EFFECT | {"yi": 0.9}, EFFECT | {"yi": 0.8}, WITHIN)[1]
+    by_rung = result.rungs.set_index("rung")["estimate"]
+    assert by_rung[WITH_BOUNDS] < by_rung[EFFECTS]
+    assert result.headline is result.censored
+    assert result.censored.k_bounded == 1
 
 
 def test_an_effect_also_counts_on_the_lower_rungs():

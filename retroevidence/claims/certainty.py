@@ -28,7 +28,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from retroevidence._show import percent
-from retroevidence.claims.synthesis import EFFECTS, Synthesis
+from retroevidence.claims.rules import AnyPooled
+from retroevidence.claims.synthesis import EFFECTS, WITH_BOUNDS, Synthesis, is_bounded
 
 LEVELS = ("very low", "low", "moderate", "high")
 NOT_ASSESSED = "not assessed"
@@ -64,7 +65,10 @@ def rate(synthesis: Synthesis, frame: pd.DataFrame, designs: pd.Series) -> Certa
     designs : Series
         Design of the study of each row.
     """
-    used = frame[frame["rung"] == EFFECTS] if synthesis.rung == EFFECTS else frame
+    used = frame
+    if synthesis.rung in (EFFECTS, WITH_BOUNDS):
+        enters = frame["rung"] == EFFECTS
+        used = frame[enters | is_bounded(frame)] if synthesis.rung == WITH_BOUNDS else frame[enters]
     if not len(used):
         return Certainty(NOT_ASSESSED, ("nothing to rate",))
     designs = designs.loc[used.index]
@@ -79,8 +83,8 @@ def rate(synthesis: Synthesis, frame: pd.DataFrame, designs: pd.Series) -> Certa
             f"starts low: {int((~strong).sum())} of {len(used)} comparisons not randomised"
         )
 
-    if synthesis.rung == EFFECTS and synthesis.pooled is not None:
-        steps = _effect_steps(synthesis, used)
+    if synthesis.headline is not None:
+        steps = _effect_steps(synthesis.headline, used)
     else:
         steps = _direction_steps(used)
     indirect = used["indirect"].fillna("").astype(str).str.len() > 0
@@ -98,9 +102,7 @@ def rate(synthesis: Synthesis, frame: pd.DataFrame, designs: pd.Series) -> Certa
     return Certainty(LEVELS[max(0, level)], tuple(reasons))
 
 
-def _effect_steps(synthesis: Synthesis, used: pd.DataFrame) -> list[tuple[int, str]]:
-    pooled = synthesis.pooled
-    assert pooled is not None
+def _effect_steps(pooled: AnyPooled, used: pd.DataFrame) -> list[tuple[int, str]]:
     steps = []
     crosses = pooled.prediction.low < 0 < pooled.prediction.high
     if pooled.i2 >= LARGE_I2 and crosses:

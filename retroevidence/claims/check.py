@@ -13,9 +13,17 @@ from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.claims import certainty, counts, rules
 from retroevidence.claims.citations import audit
 from retroevidence.claims.evidence import Data, claim_effects, claim_row, selected
-from retroevidence.claims.synthesis import EFFECTS, P_VALUES, Synthesis, classify, synthesise
+from retroevidence.claims.synthesis import (
+    EFFECTS,
+    P_VALUES,
+    WITH_BOUNDS,
+    Synthesis,
+    classify,
+    synthesise,
+)
 from retroevidence.errors import RetroEvidenceError
 from retroevidence.loaders.tables import load
+from retroevidence.meta.censored import PooledCensored
 from retroevidence.meta.result import Pooled
 
 NAN = float("nan")
@@ -40,14 +48,17 @@ class Checked:
     certainty, certainty_reasons : str, tuple of str
         GRADE-like level, and each step that led to it.
     rung : str
-        What the headline rests on: effects, p-values, directions, exact, distribution, audit, none.
+        What the headline rests on: effects and bounds, effects, p-values, directions, exact,
+        distribution, audit, none.
     estimate, ci_low, ci_high, pi_low, pi_high : float
         The headline in units of the measure (log ratios stay on the log scale); missing where the
         rung has no size.
     k : int
         Independent comparisons on that rung.
     pooled : Pooled or None
-        The pooled effects of the main analysis.
+        The pooled effects of the main analysis, exact results only.
+    censored : PooledCensored or None
+        The same with the results that are only known to lie between two limits.
     effects : DataFrame
         Every row that entered the main analysis, on whatever rung.
     rungs : DataFrame
@@ -77,6 +88,7 @@ class Checked:
     pi_high: float = NAN
     k: int = 0
     pooled: Pooled | None = None
+    censored: PooledCensored | None = None
     effects: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False, repr=False)
     rungs: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False, repr=False)
     analyses: dict[str, Pooled | None] = field(default_factory=dict, compare=False, repr=False)
@@ -142,7 +154,7 @@ class Checked:
         said = []
         for row in self.rungs.to_dict("records"):
             estimate, p = float(row["estimate"]), float(row["p_value"])
-            if row["rung"] == EFFECTS:
+            if row["rung"] in (WITH_BOUNDS, EFFECTS):
                 low, high = float(row["ci_low"]), float(row["ci_high"])
                 said.append(f"{number(estimate)} {interval(low, high)}")
             elif row["rung"] == P_VALUES:
@@ -272,10 +284,11 @@ def _effect_claim(claim: dict[str, Any], lines: pd.DataFrame, data: Data) -> Che
         verdict = rules.none(
             f"{verdict.reason}; indirect evidence is shown apart: {', '.join(others)}"
         )
-    headline = result.pooled if result.rung == EFFECTS else None
+    headline = result.headline
     extra: dict[str, Any] = {}
-    if limits is not None and result.pooled is not None:
-        mean, new = rules.probability_between(result.pooled, *limits)
+    sized = headline or result.pooled
+    if limits is not None and sized is not None:
+        mean, new = rules.probability_between(sized, *limits)
         extra = {"p_mean_in_range": mean, "p_new_in_range": new}
     shown = counted[counted["enters"] == "shown"]
     return Checked(
@@ -292,6 +305,7 @@ def _effect_claim(claim: dict[str, Any], lines: pd.DataFrame, data: Data) -> Che
         pi_high=headline.prediction.high if headline else NAN,
         k=_headline_k(result),
         pooled=result.pooled,
+        censored=result.censored,
         effects=frame,
         rungs=result.rungs,
         analyses={name: other.pooled for name, other in others.items()},
@@ -321,7 +335,7 @@ def _table(others: dict[str, Synthesis]) -> pd.DataFrame:
     columns = ["analysis", "rung", "k", "estimate", "ci_low", "ci_high", "verdict", "reason"]
     rows = []
     for name, other in others.items():
-        pooled = other.pooled if other.rung == EFFECTS else None
+        pooled = other.headline
         rows.append(
             [
                 name,

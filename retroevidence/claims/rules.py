@@ -5,11 +5,12 @@ Estimates arrive turned so that positive agrees with the claim.
 Pooled effects, with the smallest difference that matters (0 where none is stated):
 
 - *supported*: the 95 % interval is above 0, the estimate is at least the smallest difference that
-  matters, and the prediction interval is above 0 too.
-- *leans supported*: the interval is above 0 but one of the two other conditions fails; or the
+  matters, the prediction interval is above 0 too, and there are five results or more (bounded ones
+  count by their information): with fewer the spread between studies is barely known.
+- *leans supported*: the interval is above 0 but one of the other conditions fails; or the
   interval includes 0, the estimate matters, and the chance that the mean effect is positive is at
   least 90 %.
-- *contradicted*: the interval is below 0 and so is the prediction interval.
+- *contradicted*: the interval and the prediction interval are below 0, by five results or more.
 - *leans against*: the interval is below 0; or the interval includes 0 but everything in it is
   smaller than what matters; or the chance that the mean effect is positive is at most 10 %.
 - *inconclusive*: everything else.
@@ -32,7 +33,10 @@ import math
 from dataclasses import dataclass
 
 from retroevidence._show import interval, number, p_text, percent
+from retroevidence.meta.censored import PooledCensored
 from retroevidence.meta.result import Pooled
+
+AnyPooled = Pooled | PooledCensored
 
 SUPPORTED = "supported"
 LEANS_SUPPORTED = "leans supported"
@@ -55,6 +59,8 @@ VERDICTS = (
 LEANING = 0.90
 #: Share of all comparisons that must be on a side before p-values or directions lean to it.
 MAJORITY = 2 / 3
+#: Results below which the spread between studies, and so the prediction interval, is barely known.
+FEW = 5
 #: Two-sided level of every interval and test of the rule.
 ALPHA = 0.05
 #: A range counts as met when the mean lies in it with this probability, and a new study with half.
@@ -74,7 +80,7 @@ def none(why: str) -> Verdict:
     return Verdict(NO_EVIDENCE, why)
 
 
-def from_effects(pooled: Pooled, sign: int, smallest: float) -> Verdict:
+def from_effects(pooled: AnyPooled, sign: int, smallest: float) -> Verdict:
     """Judge a claimed direction by pooled effects.
 
     Parameters
@@ -91,6 +97,7 @@ def from_effects(pooled: Pooled, sign: int, smallest: float) -> Verdict:
     p_low, p_high = sorted((sign * pooled.prediction.low, sign * pooled.prediction.high))
     on_side = probability_above(pooled, 0.0, sign)
     shown = f"estimate {number(pooled.estimate, 2)}, 95% CI {_ci(pooled)}"
+    few = _few(pooled)
     matters = f"the smallest difference that matters ({number(smallest, 2)})"
 
     if low > 0:
@@ -102,8 +109,12 @@ def from_effects(pooled: Pooled, sign: int, smallest: float) -> Verdict:
                 f"{shown}: on the claim's side, but a new study may well find none or the "
                 f"opposite ({_pi(pooled)})",
             )
+        if few:
+            return Verdict(LEANS_SUPPORTED, f"{shown}: on the claim's side, but {few}")
         return Verdict(SUPPORTED, f"{shown}: on the claim's side, and so is the {_pi(pooled)}")
     if high < 0:
+        if p_high < 0 and few:
+            return Verdict(LEANS_AGAINST, f"{shown}: on the other side, but {few}")
         if p_high < 0:
             return Verdict(CONTRADICTED, f"{shown}: on the other side, and so is the {_pi(pooled)}")
         return Verdict(LEANS_AGAINST, f"{shown}: on the other side")
@@ -123,7 +134,7 @@ def from_effects(pooled: Pooled, sign: int, smallest: float) -> Verdict:
     return Verdict(INCONCLUSIVE, f"{shown}: compatible with no effect and with one that matters")
 
 
-def from_range(pooled: Pooled, low: float, high: float) -> Verdict:
+def from_range(pooled: AnyPooled, low: float, high: float) -> Verdict:
     """Judge a claimed range, given on the scale of the measure."""
     mean, new = probability_between(pooled, low, high)
     shown = (
@@ -250,7 +261,7 @@ def from_audit(verified: int, mis_cited: int, not_located: int) -> Verdict:
     return Verdict(LEANS_AGAINST, shown)
 
 
-def probability_above(pooled: Pooled, value: float, sign: int = 1, new: bool = False) -> float:
+def probability_above(pooled: AnyPooled, value: float, sign: int = 1, new: bool = False) -> float:
     """Return the probability that the mean effect (or a new study's) exceeds `value`.
 
     The reference distribution is the one of the interval: t with the test's degrees of freedom, or
@@ -266,7 +277,7 @@ def probability_above(pooled: Pooled, value: float, sign: int = 1, new: bool = F
     return float(stdtr(pooled.df, z) if finite else ndtr(z))
 
 
-def probability_between(pooled: Pooled, low: float, high: float) -> tuple[float, float]:
+def probability_between(pooled: AnyPooled, low: float, high: float) -> tuple[float, float]:
     """Return the probabilities that the mean, and a new study's effect, lie in a range."""
     return (
         probability_above(pooled, low) - probability_above(pooled, high),
@@ -274,9 +285,17 @@ def probability_between(pooled: Pooled, low: float, high: float) -> tuple[float,
     )
 
 
-def _ci(pooled: Pooled) -> str:
+def _few(pooled: AnyPooled) -> str:
+    """Say that there are too few results to know the spread between studies, or nothing."""
+    worth = pooled.worth if isinstance(pooled, PooledCensored) else float(pooled.k)
+    if worth >= FEW:
+        return ""
+    return f"{number(worth, 0 if worth == pooled.k else 1)} results say little about a new study"
+
+
+def _ci(pooled: AnyPooled) -> str:
     return interval(pooled.ci.low, pooled.ci.high, 2)
 
 
-def _pi(pooled: Pooled) -> str:
+def _pi(pooled: AnyPooled) -> str:
     return f"95% prediction interval {interval(pooled.prediction.low, pooled.prediction.high, 2)}"

@@ -1,6 +1,8 @@
-"""The synthesis ladder: pooled effects, else combined p-values, else directions, else nothing.
+"""The synthesis ladder: effects with bounds, effects, p-values, directions, or nothing.
 
 The highest rung with enough independent comparisons is the headline; the lower ones are shown.
+Effects with bounds stand above effects alone: they hold every exact result and, beside them, what
+a p bound or a direction says. Leaving those out would lean to whatever was printed in full.
 """
 
 from __future__ import annotations
@@ -13,14 +15,16 @@ import pandas as pd
 from scipy.special import ndtr
 
 from retroevidence.claims import rules
+from retroevidence.meta.censored import PooledCensored, pool_censored
 from retroevidence.meta.combine import sign_test, stouffer
 from retroevidence.meta.pool import pool
 from retroevidence.meta.result import Pooled
 
-EFFECTS, P_VALUES, DIRECTIONS, NONE = "effects", "p-values", "directions", "none"
+WITH_BOUNDS, EFFECTS = "effects and bounds", "effects"
+P_VALUES, DIRECTIONS, NONE = "p-values", "directions", "none"
 
-#: Fewest independent comparisons for a rung to be the headline.
-ENOUGH = {EFFECTS: 2, P_VALUES: 2, DIRECTIONS: 1}
+#: Fewest independent comparisons for a rung to be the headline; with bounds two of them are exact.
+ENOUGH = {WITH_BOUNDS: 3, EFFECTS: 2, P_VALUES: 2, DIRECTIONS: 1}
 
 RUNG_COLUMNS = ["rung", "k", "estimate", "ci_low", "ci_high", "p_value", "reading"]
 
@@ -31,8 +35,14 @@ class Synthesis:
 
     rung: str
     pooled: Pooled | None
+    censored: PooledCensored | None
     verdict: rules.Verdict
     rungs: pd.DataFrame
+
+    @property
+    def headline(self) -> Pooled | PooledCensored | None:
+        """The pooled result the verdict rests on, or nothing when it rests on no size."""
+        return {WITH_BOUNDS: self.censored, EFFECTS: self.pooled}.get(self.rung)
 
 
 def classify(frame: pd.DataFrame, sign: int) -> pd.DataFrame:
@@ -66,6 +76,12 @@ def classify(frame: pd.DataFrame, sign: int) -> pd.DataFrame:
     return frame
 
 
+def is_bounded(frame: pd.DataFrame) -> pd.Series:
+    """Tell which rows have no size but limits for it, and the variance that goes with them."""
+    limits = np.isfinite(frame[["lower", "upper"]].to_numpy(float)).any(axis=1)
+    return frame["yi"].isna() & frame["vi"].notna() & pd.Series(limits, index=frame.index)
+
+
 def synthesise(
     frame: pd.DataFrame, sign: int, *, smallest: float, limits: tuple[float, float] | None = None
 ) -> Synthesis:
@@ -89,19 +105,29 @@ def synthesise(
     # With few studies the plain Knapp-Hartung interval can be narrower than the normal one; the
     # modified form never is (Röver 2015), so that chance agreement earns no verdict.
     pooled = pool(sized, test="adhoc") if len(sized) else None
-    if pooled is not None:
+    partial = frame[is_bounded(frame)]
+    censored = None
+    if len(sized) >= ENOUGH[EFFECTS] and len(partial):
+        censored = pool_censored(pd.concat([sized, partial]))
+    results: list[tuple[str, Pooled | PooledCensored | None]] = [
+        (WITH_BOUNDS, censored),
+        (EFFECTS, pooled),
+    ]
+    for name, result in results:
+        if result is None:
+            continue
         if limits is None:
-            verdicts[EFFECTS] = rules.from_effects(pooled, sign, smallest)
+            verdicts[name] = rules.from_effects(result, sign, smallest)
         else:
-            verdicts[EFFECTS] = rules.from_range(pooled, *limits)
+            verdicts[name] = rules.from_range(result, *limits)
         rows.append(
             {
-                "rung": EFFECTS,
-                "k": pooled.k,
-                "estimate": pooled.estimate,
-                "ci_low": pooled.ci.low,
-                "ci_high": pooled.ci.high,
-                "p_value": pooled.p_value,
+                "rung": name,
+                "k": result.k,
+                "estimate": result.estimate,
+                "ci_low": result.ci.low,
+                "ci_high": result.ci.high,
+                "p_value": result.p_value,
             }
         )
 
@@ -148,6 +174,7 @@ def synthesise(
     return Synthesis(
         rung=rung,
         pooled=pooled,
+        censored=censored,
         verdict=verdict,
         rungs=pd.DataFrame(rows, columns=RUNG_COLUMNS),
     )

@@ -8,8 +8,10 @@ import pandas as pd
 
 from retroevidence.claims.check import Checked
 from retroevidence.claims.evidence import Data
+from retroevidence.claims.synthesis import EFFECTS, WITH_BOUNDS
 from retroevidence.errors import RetroEvidenceError
 from retroevidence.loaders.tables import load
+from retroevidence.meta.censored import PooledCensored
 from retroevidence.meta.result import Pooled
 
 COLUMNS = [
@@ -18,12 +20,12 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def trace(result: Checked | Pooled, data: Data = None) -> pd.DataFrame:
+def trace(result: Checked | Pooled | PooledCensored, data: Data = None) -> pd.DataFrame:
     """Walk a result back to what was printed, and where.
 
     Parameters
     ----------
-    result : Checked or Pooled
+    result : Checked, Pooled or PooledCensored
         A checked claim, or the pooled result of effect rows made by `effects`.
     data : path, optional
         Directory of tables; the library's own by default.
@@ -53,8 +55,9 @@ def trace(result: Checked | Pooled, data: Data = None) -> pd.DataFrame:
                 f"claim {result.claim_id} rests on counts, not on effects; its rows are in "
                 ".effects."
             )
-        if result.rung == "effects" and result.pooled is not None:
-            weights = result.pooled.studies.set_index("comparison")["weight"]
+        headline = {EFFECTS: result.pooled, WITH_BOUNDS: result.censored}.get(result.rung)
+        if headline is not None:
+            weights = headline.studies.set_index("comparison")["weight"]
             frame["weight"] = frame["comparison"].map(weights)
     else:
         frame = result.studies.copy()
@@ -69,7 +72,7 @@ def trace(result: Checked | Pooled, data: Data = None) -> pd.DataFrame:
     return frame[COLUMNS].reset_index(drop=True)
 
 
-def source_rows(result: Checked | Pooled, data: Data = None) -> pd.DataFrame:
+def source_rows(result: Checked | Pooled | PooledCensored, data: Data = None) -> pd.DataFrame:
     """Return the rows of the tables themselves from which a result was made.
 
     Returns
