@@ -51,7 +51,9 @@ _WHERE = {
     "compare_verdicts": "claims.without_flagged",
     "sensitivity": "claims.sensitivity",
     "forest": "report.forest",
+    "forest_censored": "report.censored",
     "funnel": "report.funnel",
+    "specification_curve": "report.specification",
     "draw": "report.figures",
     "reproduce": "report.reproduce",
 }
@@ -81,10 +83,12 @@ if TYPE_CHECKING:
     from retroevidence.meta.censored import PooledCensored, pool_censored
     from retroevidence.meta.pool import pool
     from retroevidence.meta.result import Pooled
+    from retroevidence.report.censored import forest_censored
     from retroevidence.report.figures import draw
     from retroevidence.report.forest import forest
     from retroevidence.report.funnel import funnel
     from retroevidence.report.reproduce import reproduce
+    from retroevidence.report.specification import specification_curve
 
 
 def __getattr__(name: str) -> Any:

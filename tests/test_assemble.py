@@ -201,6 +201,18 @@ def test_a_report_that_only_says_which_side_it_favours_counts_where_benefit_is_a
     said = {"p_value": 0.003, "p_op": "=", "favours": "experimental", "higher_is": "neutral"}
     assert contrast_only(toward_benefit=True, **said)["p_one_sided"] == 0.0015
     assert math.isnan(contrast_only(**said)["p_one_sided"])
+    sized = said | {"n_experimental": 15, "n_comparator": 15}
+    for higher_is in ("neutral", "worse"):
+        row = contrast_only(toward_benefit=True, **sized | {"higher_is": higher_is})
+        assert row["yi"] > 0
+        assert row["basis"] == "derived"
+
+
+def test_a_direction_with_n_has_a_limit_and_the_variance_of_no_effect():
+    row = contrast_only(direction="higher", n_experimental=10, n_comparator=20)
+    assert (row["lower"], row["upper"]) == (0, math.inf)
+    assert row["vi"] == pytest.approx(1 / 10 + 1 / 20, rel=1e-12)  # closed form
+    assert math.isnan(contrast_only(direction="higher", n_experimental=10)["vi"])
 
 
 def test_pair_matches_arms_and_leaves_out_changes_within_a_group():

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -216,6 +216,11 @@ def _one(
     sign, p_value, p_op = _read(stated)
     if sign is None and pair_of_arms and _all_known(pair_of_arms, "mean"):
         sign = int(np.sign(float(pair_of_arms[0]["mean"]) - float(pair_of_arms[1]["mean"])))
+    lower_is_better = _first(sources, "higher_is") == "worse"
+    favoured = _favoured(stated) if toward_benefit and sign is None else None
+    if favoured is not None:
+        # Where benefit is asked, the side a report favours gives the sign that benefit has here.
+        sign = -favoured if lower_is_better else favoured
     n1, n2 = _sizes(pair_of_arms, stated)
 
     # A change within one group may print its n on either side; both conditions share their people.
@@ -229,15 +234,12 @@ def _one(
     if row.basis in ("reported", "derived") and not math.isnan(row.yi):
         sign = int(np.sign(row.yi))
 
-    lower_is_better = _first(sources, "higher_is") == "worse"
     if toward_benefit and lower_is_better:
         row = _Row(
             -row.yi, row.vi, -row.upper, -row.lower, row.basis, f"{row.how}; sign turned: "
             "lower is better on this scale",
         )  # fmt: skip
         sign = None if sign is None else -sign
-    if toward_benefit and sign is None:
-        sign = _favoured(stated)
     ids = [str(s["arm_id"] if "arm_id" in s else s["contrast_id"]) for s in sources]
     return {
         "study_id": line["study_id"],
@@ -382,7 +384,12 @@ def _difference(
             how = f"p {p_op} {p_value:g} and n of both groups, two-sided t test [bushman1996]"
             return _within_limit(sign, p_op, float(g[0]), float(g[1]), how)
     lacking = "" if sized else "; n per group is not printed, and halves of a total are not assumed"
-    return _no_size(sign, p_value, p_op, lacking)
+    row = _no_size(sign, p_value, p_op, lacking)
+    if measure == "SMD" and sized and sign in (1, -1) and row.basis == "bounded":
+        # Where a direction is all there is, its limit is zero, and so is d in its variance.
+        vi = 1 / n1 + 1 / n2
+        return replace(row, vi=vi, how=f"{row.how}; variance at d = 0 [borenstein2009]")
+    return row
 
 
 @dataclass(frozen=True)
