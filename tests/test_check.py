@@ -140,6 +140,19 @@ def test_trace_leaves_no_number_without_a_page(checked):
             assert rows[column].astype(str).str.len().min() > 0, (claim, column)
 
 
+def test_trace_leaves_no_pooled_number_without_a_page(checked):
+    seen = 0
+    for result in checked.values():
+        for pooled in (result.pooled, result.censored, *result.analyses.values()):
+            if pooled is not None:
+                rows = rv.trace(pooled)
+                assert len(rows) == pooled.k
+                assert rows["printed"].str.len().min() > 0
+                assert rows["source_url"].str.len().min() > 0
+                seen += 1
+    assert seen >= 20
+
+
 def test_trace_of_an_effect_repeats_what_the_page_prints():
     row = rv.trace(rv.check("knee_pain")).set_index("study_id").loc["chen2021"]
     # chen2021, abstract: 1.56 (0.63) against 2.25 (0.86), 16 people in each group.
