@@ -264,7 +264,7 @@ def test_equality_hash_and_pickle():
 
 
 def test_summary_rows_concatenate_and_dict_is_json():
-    table = pd.concat([pool(FRAME).summary, pool(FRAME, mods="~ weeks").summary])
+    table = pd.concat([pool(FRAME).summary, pool(FRAME, method="DL").summary])
     assert table.shape[0] == 2
     assert table["k"].tolist() == [5, 5]
     given = json.loads(json.dumps(pool(FRAME, mods="~ weeks").to_dict(), allow_nan=False))

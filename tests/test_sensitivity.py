@@ -234,3 +234,8 @@ def test_gosh_draws_different_subsets_from_a_seed(bcg):
 def test_gosh_names_rows_of_one_study_apart():
     frame = pd.DataFrame({"study_id": ["a", "a"], "yi": [0.1, 0.4], "vi": [0.1, 0.1]})
     assert {"with a (row 1)", "with a (row 2)"} <= set(gosh(pool(frame)).columns)
+
+
+def test_results_that_agree_exactly_have_no_spread_by_sidik_and_jonkman():
+    found = pool_batch(np.array([0.3, 0.3]), np.array([0.1, 0.2]), method="SJ")
+    assert found["tau2"].tolist() == [0.0]

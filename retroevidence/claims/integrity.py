@@ -76,7 +76,7 @@ def integrity(data: Data = None) -> pd.DataFrame:
     --------
     >>> import retroevidence as rv
     >>> from retroevidence.claims.integrity import integrity
-    >>> found = integrity().set_index(["rows", "check"])
+    >>> found = integrity().set_index(["rows", "check"]).sort_index()
     >>> found.loc[("r15", "interval around estimate"), "note"]
     'symmetric if the limit -0.08 were 0.08'
     """

@@ -49,8 +49,8 @@ class Multiverse:
     grid : DataFrame
         One row per combination of choices, with its ``analysis``, a label of `table`.
     headline : int or None
-        The label in `table` of the headline's analysis; None where the headline does not rest on
-        pooled effects.
+        The label in `table` of the main analysis of results with a size (`Checked.pooled`); None
+        where fewer than two have one.
     notes : tuple of str
         What could not be varied, and why.
     """

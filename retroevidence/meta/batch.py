@@ -161,7 +161,9 @@ def _tau2(y: Floats, v: Floats, inside: Bools, method: str) -> Floats:
         return np.asarray(np.fmax(0.0, square / (k - 1) - own / k))
     if method == "SJ":
         start = square / k
-        weights = start[:, None] / (v + start[:, None])
+        # Results that agree exactly leave nothing to weight by; their answer is 0 below.
+        scale = np.where(start > 0, start, 1.0)[:, None]
+        weights = scale / (v + scale)
         spread = (weights * _centred(y, np.where(inside, weights, 0.0))[1] ** 2).sum(axis=1)
         return np.asarray(np.where(start > 0, spread / (k - 1), 0.0))
     weights = 1 / v
