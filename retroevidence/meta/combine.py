@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtrc, betaincinv, chdtrc, ndtr, ndtri
+from scipy.special import bdtrc, chdtrc, ndtr, ndtri
 
 from retroevidence._show import Card, number, p_text, percent
 from retroevidence.errors import PoolError
@@ -285,13 +285,12 @@ def proportion(x: int, n: int, level: float = 0.95) -> Proportion:
         raise PoolError(f"{x} of {n} is not a proportion; give whole numbers with 0 <= x <= n > 0.")
     if not 0 < level < 1:
         raise PoolError(f"level={level} is not between 0 and 1; write 0.95 for 95%.")
+    # statsmodels is slow to import, and most calls of the library need no proportion.
+    from statsmodels.stats.proportion import proportion_confint
+
     x, n = int(x), int(n)
     alpha = 1 - level
-    low = float(betaincinv(x, n - x + 1, alpha / 2)) if x else 0.0
-    return Proportion(
-        x, n, x / n, Interval(low, _upper(x, n, alpha / 2)), _upper(x, n, alpha), level
-    )
-
-
-def _upper(x: int, n: int, tail: float) -> float:
-    return float(betaincinv(x + 1, n - x, 1 - tail)) if x < n else 1.0
+    low, high = proportion_confint(x, n, alpha=alpha, method="beta")
+    # The one-sided limit is the upper end of the two-sided interval at twice the error.
+    upper = proportion_confint(x, n, alpha=2 * alpha, method="beta")[1]
+    return Proportion(x, n, x / n, Interval(float(low), float(high)), float(upper), level)
