@@ -15,7 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from retroevidence.claims.check import Checked
+from retroevidence.claims.check import Checked, check
+from retroevidence.claims.multiverse import multiverse
 from retroevidence.errors import RetroEvidenceError
 from retroevidence.meta.pool import pool
 from retroevidence.report.figures import directions, draw, forest, funnel, save
@@ -290,6 +291,15 @@ def test_draw_chooses_by_what_the_verdict_rests_on():
     assert list(draw(signs())) == ["directions"]
     assert list(draw(checked(FORTY))) == ["forest", "funnel"]
     assert draw(checked(None, rung="none")) == {}
+
+
+def test_draw_shows_bounds_and_choices_where_the_claim_has_them():
+    assert next(iter(draw(check("knee_pain")))) == "forest"
+    found = draw(check("back_pain"), multiverse("back_pain", method="REML"))
+    assert "specification" in found
+    empty = multiverse("pf_load")
+    assert not empty.distinct
+    assert "specification" not in draw(check("pf_load"), empty)
 
 
 def test_without_evidence_the_error_says_what_to_do():

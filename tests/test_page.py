@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -18,7 +19,9 @@ from retroevidence.report.figures import draw, save
 from retroevidence.report.findings import find
 from retroevidence.report.markup import inline_svg, link, links
 from retroevidence.report.page import page
+from retroevidence.report.prose import typeset
 from retroevidence.report.reproduce import reproduce
+from retroevidence.report.robustness import choices_text
 
 VOID = {"meta", "br", "hr"}
 
@@ -74,7 +77,7 @@ def figures(findings, tmp_path_factory):
         if checked.claim_id in chosen:
             found[checked.claim_id] = {
                 name: save(ax, folder / f"{checked.claim_id}-{name}")[0].read_text("utf-8")
-                for name, ax in draw(checked).items()
+                for name, ax in draw(checked, findings.multiverses.get(checked.claim_id)).items()
             }
     return found
 
@@ -121,7 +124,7 @@ def test_every_claim_has_a_section_and_a_row(html, findings):
     ids = {attributes.get("id") for attributes in read(html).of("section")}
     for checked in findings.checks:
         assert f"claim-{checked.claim_id}" in ids
-        assert html.count(f'href="#claim-{checked.claim_id}"') == 1
+        assert part(html, "verdicts").count(f'href="#claim-{checked.claim_id}"') == 1
 
 
 def test_nothing_is_fetched_and_only_sources_are_linked(html, findings):
@@ -188,6 +191,128 @@ def test_page_of_other_data_works_without_citations_and_double_reading(findings)
     assert "No result was read twice." in text
 
 
+def part(html, name):
+    """Return the section of the page with this id."""
+    start = html.index(f'<section id="{name}"')
+    return html[start : html.index("\n<section id=", start + 1)]
+
+
+def test_half_reported_section_says_what_the_library_counts(html, findings):
+    total = findings.ladder_counts.query("outcome == 'all'").to_dict("records")[0]
+    text = " ".join(read(part(html, "half-reported")).words)
+    assert f"{total['in_results']} rows in use report {total['results']} distinct" in text
+    assert f"would drop {total['rescued']} (" in text
+    for outcome in findings.ladder_counts["outcome"]:
+        assert outcome.replace("_", " ") in text
+
+
+def test_every_flag_is_listed_with_its_arithmetic_and_its_page(html, findings):
+    found = findings.integrity[findings.integrity["status"] == "flag"]
+    section = part(html, "possible")
+    assert len(read(section).of("li")) == len(found)
+    text = " ".join(read(section).words)
+    assert f"Every flag with its arithmetic ({len(found)})" in text
+    assert "never people" in text
+    for row in found.to_dict("records"):
+        # The page writes a minus before numbers; the rest stands as it was computed.
+        assert typeset(row["arithmetic"]) in text
+        for one in row["rows"].split(";"):
+            url = findings.sources[one][0].split()[0]
+            assert f'href="{escape(url)}" rel="noreferrer">{one}</a>' in section
+
+
+def test_flags_stand_with_the_claims_that_select_their_rows(html, findings):
+    table = findings.without_flagged.set_index("claim_id")
+    for checked in findings.checks:
+        start = html.index(f'<section id="claim-{checked.claim_id}"')
+        own = html[start : html.index("</section>", start)]
+        touched = table.loc[checked.claim_id, "rows_left_out"] != ""
+        assert ("Numbers that do not agree" in own) == touched
+        if touched:
+            assert table.loc[checked.claim_id, "verdict_without"] in own
+
+
+def test_every_published_value_is_beside_ours(html, findings):
+    section = part(html, "reviews-redone")
+    for review in findings.reviews_redone["review_id"]:
+        assert f">{review}</a>" in section or f">{review} (" in section
+    agree = int((findings.cochrane_redone["agrees"] == "yes").sum())
+    assert f"{agree} come out to the last digit" in section
+
+
+def test_choices_and_single_studies_stand_with_their_claim(html, findings):
+    start = html.index('<section id="claim-knee_pain"')
+    own = html[start : html.index("</section>", start)]
+    assert typeset(choices_text(findings.multiverses["knee_pain"])) in own
+    assert "Specification curve" in own
+    assert own.count('<th scope="row">') > len(findings.left_out["knee_pain"])
+    assert "Without any one study" in own
+
+
+def test_leaving_one_out_refits_what_the_headline_rests_on(findings):
+    headline = next(c for c in findings.checks if c.claim_id == "knee_pain")
+    assert headline.rung == "effects and bounds"
+    found = findings.left_out["knee_pain"]
+    assert list(found["left_out"]) == list(headline.censored.studies["study_id"])
+    assert set(found["k"]) == {headline.k - 1}
+    # Without its only bounded result the headline is the pool of exact ones.
+    bounded = headline.censored.studies.query("form == 'bounded'")["study_id"].item()
+    row = found.set_index("left_out").loc[bounded]
+    # 1e-6: both maximise the restricted likelihood, by different searches.
+    assert row["estimate"] == pytest.approx(headline.pooled.estimate, abs=1e-6)
+
+
+def test_every_traced_row_leads_to_its_page(html, findings):
+    for claim_id in findings.traces:
+        start = html.index(f'<section id="claim-{claim_id}"')
+        own = html[start : html.index("</section>", start)]
+        start = own.index('<table class="trace">')
+        table = own[start : own.index("</table>", start)]
+        cells = re.findall(r'<td data-label="Read at">(.*?)</td>', table)
+        effects = next(c for c in findings.checks if c.claim_id == claim_id).effects
+        assert len(cells) == len(effects)
+        for cell, ids in zip(cells, effects["rows"], strict=True):
+            assert "<a href=" in cell
+            assert all(one in cell for one in ids.split(";"))
+
+
+def test_flags_are_escaped(findings):
+    bad = "<b>p</b> & <script>"
+    hostile = findings.integrity.assign(printed=bad, arithmetic=bad, note=bad)
+    sources = {key: ("javascript:x", bad) for key in findings.sources}
+    written = page(replace(findings, integrity=hostile, sources=sources), {})
+    reader = read(written)
+    assert not reader.of("script")
+    assert not any(str(a["href"]).startswith("javascript") for a in reader.of("a"))
+
+
+def test_new_directory_gives_results(tmp_path):
+    from retroevidence.loaders.scaffold import new
+
+    data = tmp_path / "mine"
+    new(data)
+    results = reproduce(data, tmp_path / "results")
+    text = " ".join(read((results / "report.html").read_text("utf-8")).words)
+    assert "The data hold no pooled value of a published review." in text
+    assert (results / "figures" / "example_claim-specification.svg").is_file()
+    assert not pd.read_csv(results / "tables" / "multiverse.csv").empty
+
+
+def test_json_holds_the_new_tables(results, findings):
+    tables = json.loads((results / "results.json").read_text("utf-8"))["tables"]
+    assert len(tables["ladder"]) == len(findings.ladder)
+    assert len(tables["integrity"]) == int((findings.integrity["status"] == "flag").sum())
+    assert [row["claim_id"] for row in tables["multiverse"]] == list(findings.multiverses)
+    for name in ("ladder_counts", "integrity_counts", "verdicts_without_flagged",
+                 "reviews_redone", "cochrane_redone", "leave_one_out"):  # fmt: skip
+        assert tables[name]
+        assert (results / "tables" / f"{name}.csv").is_file()
+        assert (results / "tables" / f"{name}.md").is_file()
+    for claim_id, found in findings.multiverses.items():
+        drawn = (results / "figures" / f"{claim_id}-specification.svg").is_file()
+        assert drawn == (found.distinct > 0)
+
+
 def test_links_are_web_addresses_only():
     assert link("ftp://a.org", "a") == "a"
     assert links("no address: a thesis").count("<a") == 0
@@ -250,7 +375,7 @@ def test_failed_run_leaves_the_earlier_results(results, tmp_path, monkeypatch):
         raise RuntimeError("disk is full")
 
     monkeypatch.setattr("retroevidence.report.reproduce.page", fail)
-    monkeypatch.setattr("retroevidence.report.reproduce.draw", lambda _: {})
+    monkeypatch.setattr("retroevidence.report.reproduce.draw", lambda *_: {})
     with pytest.raises(RuntimeError, match="disk is full"):
         reproduce(out=target)
     assert (target / "results.json").read_text() == "{}"
@@ -265,7 +390,7 @@ def test_foreign_directory_is_refused(tmp_path):
 
 
 def test_progress_rises_to_its_total(monkeypatch, tmp_path):
-    monkeypatch.setattr("retroevidence.report.reproduce.draw", lambda _: {})
+    monkeypatch.setattr("retroevidence.report.reproduce.draw", lambda *_: {})
     seen = []
     reproduce(out=tmp_path / "r", progress=lambda done, total, what: seen.append((done, total)))
     done = [step for step, _ in seen]

@@ -8,9 +8,12 @@ import math
 import pandas as pd
 import pytest
 
-from retroevidence.claims.check import Checked
+from retroevidence.claims.check import Checked, check
+from retroevidence.loaders.tables import load
 from retroevidence.meta.pool import pool
 from retroevidence.report import tables
+from retroevidence.report.findings import find
+from retroevidence.report.reproduce import all_tables
 from retroevidence.report.tables import Table, estimate_text, summary_tables
 
 NAN = math.nan
@@ -164,3 +167,72 @@ def test_plain_table_keeps_missing_cells_empty():
     made = tables.plain_table("x", "c", frame)
     assert isinstance(made, Table)
     assert made.readable.to_numpy().tolist() == [["1", ""], ["", "x"]]
+
+
+@pytest.fixture(scope="module")
+def library():
+    return {table.name: table for table in all_tables(find())}
+
+
+def test_ladder_has_every_row_and_its_counts_add_up(library):
+    ladder, counts = library["ladder"].frame, library["ladder_counts"].frame
+    assert set(ladder["row_id"]) == {*load("arms")["arm_id"], *load("contrasts")["contrast_id"]}
+    assert ladder["row_id"].is_unique
+    assert ladder["rung"].notna().all()
+    assert ladder["how"].str.len().gt(0).all()
+    counts = counts.set_index("outcome")
+    total, parts = counts.loc["all"], counts.drop("all")
+    assert total["rows"] == len(ladder)
+    for column in ("rows", "excluded", "not_an_effect", "in_results"):
+        assert parts[column].sum() == total[column]
+    rungs = ["reported", "derived", "bounded", "imputed", "unusable"]
+    assert (counts[rungs].sum(axis=1) == counts["results"]).all()
+
+
+def test_flags_and_their_counts_agree(library):
+    flags, counts = library["integrity"].frame, library["integrity_counts"].frame
+    counts = counts.set_index("check")
+    assert counts.loc["all", "flag"] == len(flags)
+    assert flags["check"].value_counts().to_dict() == {
+        check: n for check, n in counts.drop("all")["flag"].items() if n
+    }
+    assert (counts[["consistent", "flag", "not assessable"]].sum(axis=1) == counts["checks"]).all()
+    assert flags["arithmetic"].str.len().gt(0).all()
+
+
+def test_shares_of_the_multiverse_are_shares_of_all_analyses(library):
+    frame = library["multiverse"].frame.query("distinct > 0")
+    assert len(frame)
+    sides = ["for", "against", "below", "within", "above"]
+    # An estimate of exactly 0 is on no side, so a sum may fall short of 1, by little.
+    sums = frame[[f"share_{side}" for side in sides]].sum(axis=1)
+    assert sums.between(0.99, 1.0 + 1e-12).all()
+    assert (frame["combinations"] >= frame["distinct"]).all()
+    assert (frame["lowest"] <= frame["median"]).all()
+    assert (frame["median"] <= frame["highest"]).all()
+    assert frame["matters_most"].notna().all()
+
+
+def test_leave_one_out_is_there_for_three_or_more(library):
+    frame = library["leave_one_out"].frame
+    assert len(frame)
+    assert (frame["k"] >= 2).all()
+    assert (frame["ci_low"] <= frame["estimate"]).all()
+    assert (frame["estimate"] <= frame["ci_high"]).all()
+
+
+def test_library_tables_read_without_nan(library):
+    for name in ("ladder_counts", "integrity", "integrity_counts", "verdicts_without_flagged",
+                 "reviews_redone", "cochrane_redone", "multiverse", "leave_one_out"):  # fmt: skip
+        text = library[name].markdown()
+        assert text.startswith(library[name].caption)
+        assert " nan " not in text.lower()
+        assert "<NA>" not in text
+
+
+def test_weights_are_those_of_the_headline():
+    checked = check("knee_pain")
+    assert checked.rung == "effects and bounds"
+    # The weights of exact and bounded rows together are the whole.
+    assert tables.weights(checked).sum() == pytest.approx(100.0, abs=1e-9)
+    assert tables.weights(checked).notna().sum() == checked.k

@@ -39,6 +39,14 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0;
   border-bottom: 1px solid var(--line); font-weight: 400; }
 thead th { font-weight: 600; border-bottom: 1.5px solid var(--ink); }
 td { overflow-wrap: break-word; }
+.narrow { width: auto; }
+.numbers td, .numbers thead th:not(:first-child) { text-align: right; white-space: nowrap; }
+.numbers thead th { white-space: normal; vertical-align: bottom; }
+.numbers tbody tr:last-child > * { font-weight: 600; border-bottom: 0; }
+.wide td { min-width: 5rem; }
+.wide td:nth-child(8) { min-width: 14rem; }
+.flags { padding-left: 1.1rem; font-size: .9rem; }
+.flags li { margin-bottom: .6rem; overflow-wrap: anywhere; }
 .trace td { min-width: 5.5rem; }
 .trace td:nth-child(n+6) { min-width: 9rem; overflow-wrap: anywhere; }
 .trace td:nth-child(4), .trace td:nth-child(5) { min-width: 0; }
@@ -59,6 +67,15 @@ code { font-size: .85em; overflow-wrap: anywhere; }
   tr { display: block; padding: .6rem 0; border-bottom: 1px solid var(--line); }
   tbody th, td { display: block; padding: .1rem 0; border: 0; overflow-wrap: anywhere; }
   tbody th { font-weight: 600; }
+  /* Short numbers stay a table, which scrolls sideways on its own. */
+  .numbers { display: table; }
+  .numbers tbody { display: table-row-group; }
+  .numbers caption { display: table-caption; max-width: calc(100vw - 3.5rem); }
+  .numbers thead { display: table-header-group; position: static; }
+  .numbers tr { display: table-row; }
+  .numbers tbody th, .numbers td { display: table-cell; padding: .3rem .75rem .3rem 0;
+    border-bottom: 1px solid var(--line); overflow-wrap: normal; }
+  .numbers td[data-label]:not(:empty)::before { content: none; }
   td[data-label]:not(:empty)::before { content: attr(data-label) ": "; color: var(--grey); }
 }
 @media print {
@@ -70,6 +87,6 @@ code { font-size: .85em; overflow-wrap: anywhere; }
   h2, h3, h4, caption { break-after: avoid; }
   tr, figure { break-inside: avoid; }
   svg.plot { max-width: 100%; }
-  
+  details::details-content { content-visibility: visible; }
 }
 """

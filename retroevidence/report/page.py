@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 from retroevidence.claims import certainty, rules
 from retroevidence.report.css import CSS
 from retroevidence.report.findings import Findings
+from retroevidence.report.half_reported import half_reported
 from retroevidence.report.markup import Markup, Piece, el, join, link, table
+from retroevidence.report.possible import possible
 from retroevidence.report.prose import prose, typeset
+from retroevidence.report.redone import redone
 from retroevidence.report.section import anchor, facts, headline, section, verdict_mark
 from retroevidence.report.tables import words
 
@@ -20,6 +23,9 @@ CONTENTS = (
     ("verdicts", "Verdicts"),
     ("rules", "How a verdict is reached"),
     ("claims", "Claims"),
+    ("half-reported", "How much was half reported"),
+    ("possible", "Are the printed numbers possible"),
+    ("reviews-redone", "Published reviews redone"),
     ("citations", "Citation audit"),
     ("agreement", "Read twice"),
     ("data", "Data and versions"),
@@ -67,6 +73,15 @@ def page(findings: Findings, figures: Mapping[str, Mapping[str, str]]) -> str:
                     _verdicts(findings),
                     _rules(),
                     _claims(findings, figures),
+                    _section("half-reported", half_reported(findings.ladder_counts)),
+                    _section(
+                        "possible",
+                        possible(findings.integrity, findings.without_flagged, findings.sources),
+                    ),
+                    _section(
+                        "reviews-redone",
+                        redone(findings.reviews_redone, findings.cochrane_redone, findings.sources),
+                    ),
                     _citations(findings.citations),
                     _agreement(findings.agreement),
                     _data(findings),
@@ -137,11 +152,7 @@ def _rules() -> Markup:
 
 def _claims(findings: Findings, figures: Mapping[str, Mapping[str, str]]) -> Markup:
     sections = [
-        section(
-            checked,
-            figures.get(str(checked.claim["claim_id"]), {}),
-            findings.traces.get(str(checked.claim["claim_id"])),
-        )
+        section(checked, figures.get(str(checked.claim["claim_id"]), {}), findings)
         for checked in findings.checks
     ]
     return _section("claims", join(sections, "\n"))

@@ -11,9 +11,13 @@ from typing import Any
 
 from retroevidence.errors import RetroEvidenceError
 from retroevidence.report.figures import draw, save
-from retroevidence.report.findings import Data, Findings, Progress, find, plain
+from retroevidence.report.findings import WHOLE, Data, Findings, Progress, find, plain
+from retroevidence.report.half_reported import ladder_tables
 from retroevidence.report.page import page
-from retroevidence.report.tables import Table, plain_table, summary_tables
+from retroevidence.report.possible import integrity_tables
+from retroevidence.report.redone import redone_tables
+from retroevidence.report.robustness import leave_one_out_table, multiverse_table
+from retroevidence.report.tables import WITH_BOUNDS, Table, plain_table, summary_tables
 
 PAGE, NUMBERS = "report.html", "results.json"
 
@@ -57,8 +61,8 @@ def reproduce(
     target = Path(out)
     _refuse_foreign(target)
     findings = find(data, progress, steps=_claims_again(data) + 1)
-    done = len(findings.checks)
-    total = 2 * done + 1
+    done = len(findings.checks) + len(WHOLE)
+    total = done + len(findings.checks) + 1
     parent = target.absolute().parent
     parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that the last step is a rename on one file system.
@@ -72,7 +76,7 @@ def reproduce(
             if progress is not None:
                 progress(done + i, total, f"drawing {claim_id}")
             figures[claim_id] = {}
-            for name, ax in draw(checked).items():
+            for name, ax in draw(checked, findings.multiverses.get(claim_id)).items():
                 stem = made / "figures" / f"{claim_id}-{name}"
                 figures[claim_id][name] = save(ax, stem)[0].read_text("utf-8")
         if progress is not None:
@@ -89,8 +93,13 @@ def reproduce(
 
 
 def all_tables(findings: Findings) -> list[Table]:
-    """Return every table that is written, the citation audit and the agreement among them."""
+    """Return every table that is written: of the claims, of choices, and of the whole library."""
     made = summary_tables(findings.checks)
+    made.append(multiverse_table(findings.multiverses))
+    made.append(leave_one_out_table(findings.left_out, findings.checks))
+    made += ladder_tables(findings.ladder, findings.ladder_counts)
+    made += integrity_tables(findings.integrity, findings.without_flagged)
+    made += redone_tables(findings.reviews_redone, findings.cochrane_redone)
     if len(findings.citations):
         caption = "Each cited reference, compared field by field with the nearest record located."
         made.append(plain_table("citations", caption, findings.citations))
@@ -104,7 +113,7 @@ def numbers(findings: Findings, written: list[Table]) -> dict[str, Any]:
     """Return every number of a run as plain values, ready for JSON."""
     claims = {}
     for checked in findings.checks:
-        pooled = {"main": checked.pooled, **checked.analyses}
+        pooled = {"main": checked.pooled, WITH_BOUNDS: checked.censored, **checked.analyses}
         claims[str(checked.claim["claim_id"])] = {
             "claim": checked.claim,
             "verdict": checked.verdict,

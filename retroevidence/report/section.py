@@ -10,7 +10,9 @@ import pandas as pd
 from retroevidence._show import p_text, percent
 from retroevidence.report.markup import Markup, Piece, el, inline_svg, join, links, table
 from retroevidence.report.names import study_label
+from retroevidence.report.possible import claim_flags
 from retroevidence.report.prose import typeset
+from retroevidence.report.robustness import robustness
 from retroevidence.report.tables import (
     SHARES,
     effect_texts,
@@ -24,6 +26,7 @@ from retroevidence.report.tables import (
 
 if TYPE_CHECKING:
     from retroevidence.claims.check import Checked
+    from retroevidence.report.findings import Findings
 
 TOWARD = {"supported", "leans supported", "verified"}
 AGAINST = {"contradicted", "leans against", "mis-cited"}
@@ -31,11 +34,20 @@ AGAINST = {"contradicted", "leans against", "mis-cited"}
 CAPTIONS = {
     "forest": "Forest plot. Squares: studies, area by weight. Diamond: pooled estimate. "
     "Bar: prediction interval, where the true effect of a new study would lie.",
+    "bounds": "Forest plot. Squares: results with a size, area by weight. Bars: results known "
+    "only between limits, arrows where an end is open. Diamonds: all results, and those with a "
+    "size alone.",
     "directions": "Every comparison with a direction, also those whose size was not reported.",
     "funnel": "Funnel plot: effects against standard errors; dashed: 95% limits of one effect.",
     "harms": "People with an adverse event per arm, exact 95% intervals.",
     "doses": "Length of a session in each programme; band: the claimed range.",
 }
+
+CURVE = (
+    "Specification curve. Above: each analysis with its 95% interval, sorted; large dot and dashed "
+    "line: the main analysis of results with a size; dark: the interval leaves out no effect. "
+    "Below: the choices behind it."
+)
 
 
 def anchor(claim_id: str) -> str:
@@ -74,7 +86,7 @@ def headline(checked: Checked) -> str:
     return estimate_text(kind, checked.estimate, checked.ci_low, checked.ci_high)
 
 
-def section(checked: Checked, figures: Mapping[str, str], trace: pd.DataFrame | None) -> Markup:
+def section(checked: Checked, figures: Mapping[str, str], findings: Findings) -> Markup:
     """Return the section of one claim.
 
     Parameters
@@ -83,8 +95,8 @@ def section(checked: Checked, figures: Mapping[str, str], trace: pd.DataFrame | 
         The claim with its verdict.
     figures : mapping of str to str
         SVG of each figure by name, as `figures.draw` names them.
-    trace : DataFrame, optional
-        What each effect row was read from.
+    findings : Findings
+        The run, for what each effect row was read from, other analyses, and flagged numbers.
     """
     claim_id = str(checked.claim["claim_id"])
     statement = words(checked.claim.get("statement"))
@@ -93,23 +105,38 @@ def section(checked: Checked, figures: Mapping[str, str], trace: pd.DataFrame | 
         el("h3", statement),
         _facts(checked),
     ]
-    main = {name: svg for name, svg in figures.items() if name in CAPTIONS}
+    bounded = checked.rung == "effects and bounds"
+    captions = CAPTIONS | ({"forest": CAPTIONS["bounds"]} if bounded else {})
+    main = {name: svg for name, svg in figures.items() if name in captions}
     parts += [
-        _figure(claim_id, name, svg, f"{CAPTIONS[name].split('.')[0]} for the claim: {statement}. "
-                f"{checked.reason}.", CAPTIONS[name])
+        _figure(claim_id, name, svg, f"{captions[name].split('.')[0]} for the claim: {statement}. "
+                f"{checked.reason}.", captions[name])
         for name, svg in main.items()
     ]  # fmt: skip
     beside = [
         _figure(claim_id, name, svg, f"Forest plot, {name}, for the claim: {statement}.",
                 CAPTIONS["forest"])
-        for name, svg in figures.items() if name not in CAPTIONS
+        for name, svg in figures.items() if name.startswith("forest-")
     ]  # fmt: skip
     if beside:
-        summary = el("summary", f"Forest plots of {len(beside)} analyses beside the main one")
+        many = "plots of {} analyses" if len(beside) > 1 else "plot of {} analysis"
+        told = f"Forest {many.format(len(beside))} beside the main one"
+        summary = el("summary", told)
         parts.append(el("details", summary, *beside))
-    parts += [_rungs(checked), _analyses(checked)]
+    curve = None
+    if "specification" in figures:
+        label = f"{CURVE.split('.')[0]} for the claim: {statement}."
+        curve = _figure(claim_id, "specification", figures["specification"], label, CURVE)
+    parts += [
+        _rungs(checked),
+        _analyses(checked),
+        robustness(
+            checked, curve, findings.multiverses.get(claim_id), findings.left_out.get(claim_id)
+        ),
+        claim_flags(checked.claim, findings.integrity, findings.without_flagged, findings.sources),
+    ]
     if "rows" in checked.effects.columns and len(checked.effects):
-        parts.append(_trace(checked, trace))
+        parts.append(_trace(checked, findings.traces.get(claim_id)))
     elif "enters" in checked.effects.columns and len(checked.effects):
         parts.append(_counts(checked))
     if "enters" not in checked.effects.columns:

@@ -51,6 +51,9 @@ REVIEWS = [
 ]  # fmt: skip
 
 
+#: Name of the main analysis with results that are only known between limits.
+WITH_BOUNDS = "main with bounds"
+
 #: Rungs whose estimate is a share of people or programmes, whatever the claim measures.
 SHARES = {"exact", "distribution", "directions"}
 
@@ -286,7 +289,8 @@ def pooled_table(checks: Sequence[Checked]) -> Table:
     """Return every pooled result in full: main analyses and those beside them."""
     rows = []
     for checked in checks:
-        for name, pooled in {"main": checked.pooled, **checked.analyses}.items():
+        main = {"main": checked.pooled, WITH_BOUNDS: checked.censored}
+        for name, pooled in {**main, **checked.analyses}.items():
             if pooled is not None:
                 rows.append(
                     {
@@ -442,9 +446,10 @@ def review_texts(frame: pd.DataFrame) -> list[str]:
 def weights(checked: Checked) -> pd.Series[float]:
     """Return the weight [%] each effect row has in the main pooled estimate, missing if none."""
     frame = checked.effects
-    if checked.pooled is None or "comparison" not in frame.columns:
+    pooled = checked.censored if checked.rung == "effects and bounds" else checked.pooled
+    if pooled is None or "comparison" not in frame.columns:
         return pd.Series(math.nan, index=frame.index, dtype="float64")
-    studies = checked.pooled.studies
+    studies = pooled.studies
     if "comparison" not in studies.columns:
         return pd.Series(math.nan, index=frame.index, dtype="float64")
     known = dict(zip(studies["comparison"], studies["weight"], strict=True))
