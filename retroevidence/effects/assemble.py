@@ -387,9 +387,8 @@ def _difference(
     row = _no_size(sign, p_value, p_op, lacking)
     if measure == "SMD" and sized and sign in (1, -1) and row.basis == "bounded":
         # Where a direction is all there is, its limit is zero, and so is d in its variance.
-        return replace(
-            row, vi=1 / n1 + 1 / n2, how=f"{row.how}; variance at d = 0 [borenstein2009]"
-        )
+        how = f"{row.how}; variance at d = 0 [borenstein2009]"
+        return replace(row, vi=1 / n1 + 1 / n2, how=how)
     return row
 
 
