@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from retroevidence._show import number, p_text, percent
-from retroevidence.meta.censored import MODELS, TESTS
+from retroevidence.errors import PoolError
+from retroevidence.meta.censored import MODELS, TESTS, PooledCensored
 from retroevidence.meta.result import critical_value
 from retroevidence.report.forest import (
     AXIS,
@@ -29,7 +30,7 @@ from retroevidence.report.style import ACCENT, GREY, INK, LINE, PALE, fold, sett
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from retroevidence.meta.censored import PooledCensored
+    from retroevidence.claims.check import Checked
 
 BAR = 3.6
 
@@ -46,13 +47,14 @@ class _Plan:
     sides: tuple[str, str] | None
 
 
-def forest_censored(pooled: PooledCensored, *, ax: Axes | None = None) -> Axes:
+def forest_censored(result: PooledCensored | Checked, *, ax: Axes | None = None) -> Axes:
     """Draw a forest plot in which bounded results are bars beside the squares of exact ones.
 
     Parameters
     ----------
-    pooled : PooledCensored
-        A result of `pool_censored`.
+    result : PooledCensored or Checked
+        A result of `pool_censored`, or a claim whose verdict rests on one: then the title is the
+        claim and the sides of the null line speak its language.
     ax : matplotlib Axes, optional
         Where to draw; its rectangle is used for the whole figure, text columns included. By
         default a new figure of the right size.
@@ -83,14 +85,14 @@ def forest_censored(pooled: PooledCensored, *, ax: Axes | None = None) -> Axes:
     >>> low < 0.0 < 0.7 < high
     True
     """
-    plan = _plan(pooled)
+    plan = _plan(result)
     with settings():
         sheet = spread(plan.layout, ax)
         _draw(sheet, plan)
     return sheet.ax
 
 
-def forest_censored_size(pooled: PooledCensored) -> tuple[float, float]:
+def forest_censored_size(result: PooledCensored | Checked) -> tuple[float, float]:
     """Return the width and the height, in points, that the plot needs.
 
     Examples
@@ -100,10 +102,16 @@ def forest_censored_size(pooled: PooledCensored) -> tuple[float, float]:
     >>> width > height
     True
     """
-    return _plan(pooled).layout.size
+    return _plan(result).layout.size
 
 
-def _plan(pooled: PooledCensored) -> _Plan:
+def _plan(result: PooledCensored | Checked) -> _Plan:
+    claim: dict[str, Any] = getattr(result, "claim", {})
+    pooled = result if isinstance(result, PooledCensored) else result.censored
+    if pooled is None:
+        raise PoolError(
+            "this claim has no result that is known only between limits; draw it with forest(...)."
+        )
     scale = scale_of(pooled.measure)
     lines, marks = _results(pooled, scale)
     means: list[tuple[str, PooledCensored]] = [(f"All {pooled.k} results", pooled)]
@@ -118,7 +126,7 @@ def _plan(pooled: PooledCensored) -> _Plan:
             marks.append(mark)
     words = None
     if not math.isnan(scale.null):
-        left, right = map(_two_lines, sides(""))
+        left, right = map(_two_lines, sides(str(claim.get("claimed_direction") or "")))
         words = (f"← {left}", f"{right} →")
     effect = "Difference" if scale.name == "percent" else "Effect"
     layout = Layout(
@@ -127,6 +135,7 @@ def _plan(pooled: PooledCensored) -> _Plan:
         right=(f"{effect} [{100 * pooled.level:g}% CI]\nor limits", "Weight"),
         plot=PLOT,
         foot=AXIS + (TURNED if words else 0.0),
+        title=str(claim.get("statement") or ""),
         notes=_notes(pooled),
     )
     axis = axis_label(pooled.measure, pooled.studies)

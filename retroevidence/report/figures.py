@@ -64,7 +64,7 @@ def draw(checked: Checked, multiverse: Multiverse | None = None) -> dict[str, Ax
     # As synthesis names it; importing it here would load all that pooling needs.
     bounded = checked.censored if checked.rung == "effects and bounds" else None
     if bounded is not None:
-        drawn["forest"] = forest_censored(bounded, ax=blank(forest_censored_size(bounded)))
+        drawn["forest"] = forest_censored(checked, ax=blank(forest_censored_size(checked)))
     elif pooled is not None and (checked.rung == "effects" or pooled.k == len(frame)):
         drawn["forest"] = forest(checked, ax=blank(forest_size(checked)))
     if "direction" in frame.columns:
@@ -78,7 +78,7 @@ def draw(checked: Checked, multiverse: Multiverse | None = None) -> dict[str, Ax
         drawn["specification"] = specification_curve(multiverse)
     for name, other in checked.analyses.items():
         if other is not None and other.k >= 2:
-            beside = replace(checked, pooled=other)
+            beside = replace(checked, pooled=other, rung="effects")
             title = f"{checked.claim['statement']}. Analysis: {name.replace('_', ' ')}"
             size = forest_size(beside, title=title)
             slug = name.replace(" + ", "-and-")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -64,7 +64,8 @@ def forest(
     Parameters
     ----------
     result : Pooled or Checked
-        A pooled result, or a claim whose verdict rests on one.
+        A pooled result, or a claim whose verdict rests on one. A claim whose verdict rests on
+        effects and bounds is drawn by `forest_censored`.
     ax : matplotlib Axes, optional
         Where to draw; its rectangle is used for the whole figure, text columns included. By
         default a new figure of the right size.
@@ -101,6 +102,11 @@ def forest(
     >>> low < -0.9 < 0.0 <= high
     True
     """
+    if getattr(result, "rung", "") == "effects and bounds":
+        # That plot is built from this one's parts, so it can only be imported here.
+        from retroevidence.report.censored import forest_censored
+
+        return forest_censored(cast("Checked", result), ax=ax)
     plan = _plan(result, title, experimental)
     with settings():
         sheet = spread(plan.layout, ax)
