@@ -87,7 +87,8 @@ def trace(
     from retroevidence.claims.trace import trace as walk
 
     for row in walk(run(claim, data), data).to_dict("records"):
-        typer.echo(f"{row['study_id']} [{row['rows']}] {row['basis']}: {row['how']}")
+        weight = f", weight {row['weight']:.1f}%" if row["weight"] > 0 else ""
+        typer.echo(f"{row['study_id']} [{row['rows']}]{weight}, {row['basis']}: {row['how']}")
         typer.echo(f"  printed: {row['printed']}")
         typer.echo(f"  read at: {row['locator']}, {row['source_url']}")
 

@@ -84,6 +84,10 @@ def test_trace_prints_pages():
     done = run("trace", "knee_pain")
     assert done.returncode == 0
     assert "read at: abstract" in done.stdout
+    assert done.stdout.count(", weight ") == rv.check("knee_pain").k
+    unweighted = run("trace", "quad_activation")
+    assert (unweighted.returncode, unweighted.stdout.count(", weight ")) == (0, 0)
+    assert "read at: " in unweighted.stdout
 
 
 @pytest.mark.slow

@@ -76,8 +76,9 @@ def integrity(data: Data = None) -> pd.DataFrame:
     --------
     >>> import retroevidence as rv
     >>> from retroevidence.claims.integrity import integrity
-    >>> found = integrity().set_index(["rows", "check"]).sort_index()
-    >>> found.loc[("r15", "interval around estimate"), "note"]
+    >>> found = integrity()
+    >>> one = (found["rows"] == "r15") & (found["check"] == "interval around estimate")
+    >>> found.loc[one, "note"].item()
     'symmetric if the limit -0.08 were 0.08'
     """
     return pd.DataFrame([asdict(f) for f in _findings(data)], columns=COLUMNS)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from retroevidence.claims.evidence import Data
+from retroevidence.effects.assemble import COLUMNS as EFFECT_COLUMNS
 from retroevidence.effects.assemble import MATCHED_ON, assemble
 from retroevidence.effects.measures import effect_size
 from retroevidence.loaders.tables import load
@@ -285,13 +286,13 @@ def _read_all(
     comparisons: pd.DataFrame, arms: pd.DataFrame, contrasts: pd.DataFrame
 ) -> pd.DataFrame:
     """Return one reading per comparison on the measure that says most, the strongest first."""
-    readings = []
+    readings: list[dict[str, Any]] = []
     for paired, measures in ((False, ("SMD", "MD")), (True, ("ROMC", "SMCC"))):
         part = comparisons[comparisons["paired"] == paired]
         for measure in measures:
             frame = assemble(part, arms, contrasts, measure=measure)
-            readings.append(frame.assign(n_rows=frame["rows"].str.count(";")))
-    frame = pd.concat(readings, ignore_index=True)
+            readings += _records(frame.assign(n_rows=frame["rows"].str.count(";")))
+    frame = pd.DataFrame(readings, columns=[*EFFECT_COLUMNS, "n_rows"])
     # Within bounded: an exact size, then a limit other than 0, then a sign.
     fine = np.select([frame["yi"].notna(), _has_limit(frame)], [0, 1], 2)
     frame["height"] = frame["basis"].map({rung: i for i, rung in enumerate(RUNGS)})

@@ -68,7 +68,7 @@ def trace(result: Checked | Pooled | PooledCensored, data: Data = None) -> pd.Da
     frame["printed"] = [_printed(ids, data) for ids in frame["rows"]]
     for column in COLUMNS:
         if column not in frame.columns:
-            frame[column] = pd.NA
+            frame[column] = float("nan") if column == "weight" else pd.NA
     return frame[COLUMNS].reset_index(drop=True)
 
 
