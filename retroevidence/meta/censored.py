@@ -30,6 +30,9 @@ from retroevidence.meta.result import (
     RATIOS,
     Interval,
     critical_value,
+    decimals,
+    listed,
+    or_none,
     study_names,
     two_sided,
 )
@@ -193,9 +196,9 @@ class PooledCensored:
         flat: dict[str, Any] = {}
         for name, value in (self._plain() | {"tau2_ci": self.tau2_ci}).items():
             if isinstance(value, Interval):
-                flat[f"{name}_low"], flat[f"{name}_high"] = map(_or_none, value)
+                flat[f"{name}_low"], flat[f"{name}_high"] = map(or_none, value)
             elif isinstance(value, float):
-                flat[name] = _or_none(value)
+                flat[name] = or_none(value)
             else:
                 flat[name] = list(value) if isinstance(value, tuple) else value
         return flat
@@ -212,14 +215,14 @@ class PooledCensored:
 
     def _card(self, *, with_studies: bool = False) -> Card:
         level = percent(self.level, 0 if round(self.level * 100, 6).is_integer() else 1)
-        digits = _digits(self.se)
+        digits = decimals(self.se)
         what = f"Pooled {self.measure}" if self.measure else "Pooled effect"
         counts = f"{self.k_exact} exact and {self.k_bounded} bounded results"
         pairs = self._mean_lines(level, digits)
         if self.model == "random" and not math.isnan(self.tau2):
-            digits2 = _digits(self.tau2 if self.tau2 > 0 else self.se**2)
+            digits2 = decimals(self.tau2 if self.tau2 > 0 else self.se**2)
             limits = interval(*self.tau2_ci, digits2)
-            tau = number(self.tau, _digits(self.tau or self.se))
+            tau = number(self.tau, decimals(self.tau or self.se))
             text = f"{number(self.tau2, digits2)}  {level} CI {limits}, tau = {tau}"
             pairs += [("tau²", text), ("I²", percent(self.i2 / 100))]
         if self.k_bounded and not math.isnan(self.worth):
@@ -571,14 +574,14 @@ def _read(
         ((low == high) & np.isinf(low), "both limits are the same infinity; correct one"),
     ):
         if broken.any():
-            raise PoolError(f"{_listed(names[broken])}: {rule}.")
+            raise PoolError(f"{listed(names[broken])}: {rule}.")
     silent = np.isinf(low) & np.isinf(high)
     unsized = ~silent & ~np.isfinite(v)
     notes = []
     if unsized.any():
-        notes.append(f"Left out, no variance: {_listed(names[unsized])}.")
+        notes.append(f"Left out, no variance: {listed(names[unsized])}.")
     if silent.any():
-        notes.append(f"Left out, neither a size nor a limit: {_listed(names[silent])}.")
+        notes.append(f"Left out, neither a size nor a limit: {listed(names[silent])}.")
     keep = ~(silent | unsized)
     if not keep.any():
         raise PoolError(
@@ -609,11 +612,6 @@ def _one_measure(frame: pd.DataFrame) -> str:
     return found[0] if found else ""
 
 
-def _listed(names: NDArray[np.object_], most: int = 8) -> str:
-    shown = ", ".join(map(str, names[:most]))
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
-
-
 def _remarks(frame: pd.DataFrame, rows: Rows, model: str, numbers: dict[str, Any]) -> list[str]:
     """Say in words what the numbers alone would hide."""
     notes = []
@@ -621,7 +619,7 @@ def _remarks(frame: pd.DataFrame, rows: Rows, model: str, numbers: dict[str, Any
     names = np.array(study_names(frame), dtype=object)
     if bounded.any():
         notes.append(
-            f"Known only between limits: {_listed(names[bounded])}. "
+            f"Known only between limits: {listed(names[bounded])}. "
             "Their variance is the one given, worked out from n at the limit."
         )
     if model == "fixed":
@@ -647,16 +645,5 @@ def _remarks(frame: pd.DataFrame, rows: Rows, model: str, numbers: dict[str, Any
     return notes
 
 
-def _digits(size: float) -> int:
-    """Decimals that show a number of this size with three significant digits."""
-    if not math.isfinite(size) or size <= 0:
-        return 3
-    return min(10, max(1, 2 - math.floor(math.log10(size))))
-
-
 def _exp(value: float) -> float:
     return float(np.exp(value)) if not math.isnan(value) else NAN
-
-
-def _or_none(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

@@ -23,6 +23,7 @@ from retroevidence.meta.result import (
     Interval,
     Pooled,
     critical_value,
+    listed,
     study_names,
     two_sided,
 )
@@ -306,13 +307,13 @@ def _usable(frame: pd.DataFrame, design: Design) -> tuple[pd.DataFrame, Design, 
         (v <= 0, "vi must be above 0; check that it is a variance and not missing"),
     ):
         if broken.any():
-            raise PoolError(f"{_listed(names[broken])}: {rule}.")
+            raise PoolError(f"{listed(names[broken])}: {rule}.")
     missing = np.isnan(y) | ~np.isfinite(v)
     unmoderated = ~missing & np.isnan(design.matrix).any(axis=1)
     if missing.any():
-        notes.append(f"Left out, no effect or variance: {_listed(names[missing])}.")
+        notes.append(f"Left out, no effect or variance: {listed(names[missing])}.")
     if unmoderated.any():
-        notes.append(f"Left out, a moderator is missing: {_listed(names[unmoderated])}.")
+        notes.append(f"Left out, a moderator is missing: {listed(names[unmoderated])}.")
     keep = ~(missing | unmoderated)
     if not keep.any():
         raise PoolError(
@@ -333,14 +334,9 @@ def _check_repeats(frame: pd.DataFrame) -> None:
     if len(repeated):
         which = [" / ".join(map(str, row)) for row in repeated.itertuples(index=False)]
         raise PoolError(
-            f"the same comparison enters twice: {_listed(np.array(which, dtype=object))}; "
+            f"the same comparison enters twice: {listed(np.array(which, dtype=object))}; "
             "keep one row of each."
         )
-
-
-def _listed(names: NDArray[np.object_], most: int = 8) -> str:
-    shown = ", ".join(map(str, names[:most]))
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 # Numbers ----------------------------------------------------------------------------------------

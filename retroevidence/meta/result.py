@@ -286,14 +286,14 @@ class Pooled:
         flat: dict[str, Any] = {}
         for name, value in plain.items():
             if isinstance(value, Interval):
-                flat[f"{name}_low"], flat[f"{name}_high"] = map(_or_none, value)
+                flat[f"{name}_low"], flat[f"{name}_high"] = map(or_none, value)
             elif isinstance(value, float):
-                flat[name] = _or_none(value)
+                flat[name] = or_none(value)
             else:
                 flat[name] = list(value) if isinstance(value, tuple) else value
         if self._has_moderators:
             flat["coefficients"] = [
-                {key: _or_none(v) if isinstance(v, float) else v for key, v in row.items()}
+                {key: or_none(v) if isinstance(v, float) else v for key, v in row.items()}
                 for row in self.coefficients.to_dict("records")
             ]
         return flat
@@ -368,7 +368,7 @@ class Pooled:
 
     def _card(self, *, with_studies: bool = False) -> Card:
         level = percent(self.level, 0 if round(self.level * 100, 6).is_integer() else 1)
-        digits = _digits(self.se)
+        digits = decimals(self.se)
         pairs: list[tuple[str, str]] = []
         table: pd.DataFrame | None
         if self._has_moderators:
@@ -438,8 +438,8 @@ class Pooled:
         lines = []
         if self.method != "CE":
             # An estimate of 0 has no size of its own: show it as finely as the mean allows.
-            digits = _digits(self.tau2 if self.tau2 > 0 else self.se**2)
-            tau = number(self.tau, _digits(self.tau or self.se))
+            digits = decimals(self.tau2 if self.tau2 > 0 else self.se**2)
+            tau = number(self.tau, decimals(self.tau or self.se))
             limits = interval(*self.tau2_ci, digits)
             lines.append(
                 (
@@ -501,7 +501,13 @@ def study_names(frame: pd.DataFrame) -> list[str]:
     return names
 
 
-def _digits(size: float) -> int:
+def listed(names: NDArray[np.object_], most: int = 8) -> str:
+    """Name what a note speaks of, and only count what goes beyond `most`."""
+    shown = ", ".join(map(str, names[:most]))
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def decimals(size: float) -> int:
     """Decimals that show a number of this size with three significant digits."""
     if not math.isfinite(size) or size <= 0:
         return 3
@@ -513,7 +519,7 @@ def _rounded(coefficients: pd.DataFrame, digits: int) -> pd.DataFrame:
     for name in ("estimate", "se", "ci_low", "ci_high"):
         shown[name] = pd.Series(
             [
-                number(float(value), max(digits, _digits(float(se))))
+                number(float(value), max(digits, decimals(float(se))))
                 for value, se in zip(coefficients[name], coefficients["se"], strict=True)
             ],
             index=coefficients.index,
@@ -526,5 +532,6 @@ def _exp(value: float) -> float:
     return float(np.exp(value)) if math.isfinite(value) else NAN
 
 
-def _or_none(value: float) -> float | None:
+def or_none(value: float) -> float | None:
+    """Return a number as JSON has it, which knows no NaN and no infinity."""
     return float(value) if math.isfinite(value) else None
