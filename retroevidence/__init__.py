@@ -28,6 +28,11 @@ _WHERE = {
     "validate": "loaders.rules",
     "bibliography": "loaders.bibliography",
     "reference": "loaders.bibliography",
+    "read_references": "loaders.references",
+    "write_references": "loaders.references",
+    "deduplicate": "loaders.duplicates",
+    "cite": "loaders.formatted",
+    "format_references": "loaders.formatted",
     "PubMed": "loaders.pubmed",
     "new": "loaders.scaffold",
     "effect_size": "effects.measures",
@@ -75,7 +80,10 @@ if TYPE_CHECKING:
     from retroevidence.effects.measures import effect_size
     from retroevidence.loaders.bibliography import bibliography, reference
     from retroevidence.loaders.cards import describe, study
+    from retroevidence.loaders.duplicates import deduplicate
+    from retroevidence.loaders.formatted import cite, format_references
     from retroevidence.loaders.pubmed import PubMed
+    from retroevidence.loaders.references import read_references, write_references
     from retroevidence.loaders.rules import validate
     from retroevidence.loaders.scaffold import new
     from retroevidence.loaders.tables import load, tables

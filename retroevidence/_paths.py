@@ -45,3 +45,21 @@ def bibliography_path(data: str | os.PathLike[str] | None = None) -> Path:
     folder = data_dir(data)
     inside = folder / _BIB
     return inside if inside.is_file() else folder.parent / _BIB
+
+
+def write_beside(path: Path, text: str) -> None:
+    """Write a file as a whole or not at all: beside it first, then under its name.
+
+    Parameters
+    ----------
+    path : Path
+        The file; what it held is replaced.
+    text : str
+        Its content, written as UTF-8 with Unix line ends.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        beside.write_text(text, encoding="utf-8", newline="\n")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

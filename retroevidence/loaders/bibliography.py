@@ -2,51 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from retroevidence._paths import bibliography_path
 from retroevidence.errors import TableError, unknown_name
+from retroevidence.loaders.references import REFERENCE_COLUMNS, read_references
 
-# A column and the BibTeX (or BibLaTeX) fields it is read from; the first one that is there wins.
-_FIELDS = {
-    "title": ("title",),
-    "journal": (
-        "journal",
-        "journaltitle",
-        "booktitle",
-        "howpublished",
-        "publisher",
-        "school",
-        "institution",
-    ),
-    "volume": ("volume",),
-    "number": ("number", "issue"),
-    "pages": ("pages", "eid"),
-    "doi": ("doi",),
-    "pmid": ("pmid",),
-    "pmcid": ("pmcid",),
-    "url": ("url",),
-    "note": ("note",),
-}
-_COLUMNS = ["key", "type", "authors", "year", *_FIELDS]
-
-# In an address `%` and `_` are themselves, not LaTeX.
-_VERBATIM = {"doi", "pmid", "pmcid", "url"}
+_COLUMNS = [c for c in REFERENCE_COLUMNS if c not in ("names", "abstract", "source", "line")]
 
 # Names shown before "et al.": the habit of the Vancouver style.
 _MOST_AUTHORS = 6
-
-_ESCAPE = re.compile(r"\\([&%#$_{}])")
-_MISSING_AT = re.compile(r"^[ \t]*(article|misc|book|in\w+|\w*thesis|techreport)\s*\{", re.I | re.M)
 
 
 def bibliography(data: str | os.PathLike[str] | None = None) -> pd.DataFrame:
@@ -154,140 +123,4 @@ def _table(data: str | os.PathLike[str] | None) -> pd.DataFrame:
 @lru_cache(maxsize=4)
 def _read(path: Path, changed_ns: int, size: int) -> pd.DataFrame:
     """Read a file; the two numbers make a changed file a new question to the cache."""
-    from bibtexparser import middlewares
-    from bibtexparser.entrypoint import parse_string
-
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise TableError(path.name, "is not UTF-8", "save it as UTF-8", row=line) from None
-    with _quiet():
-        library = parse_string(
-            text,
-            append_middleware=[
-                middlewares.NormalizeFieldKeys(),
-                middlewares.SeparateCoAuthors(),
-                middlewares.SplitNameParts(),
-                middlewares.MergeNameParts("last"),
-            ],
-        )
-    _refuse_broken(path.name, library)
-    entries = [(entry, {f.key: f.value for f in entry.fields}) for entry in library.entries]
-    plain = _plain(
-        part
-        for _, fields in entries
-        for name, value in fields.items()
-        if name not in _VERBATIM
-        for part in (value if isinstance(value, list) else [value])
-    )
-    rows = []
-    for entry, fields in entries:
-        row: dict[str, Any] = {"key": entry.key, "type": entry.entry_type}
-        people = fields.get("author") or fields.get("editor") or []
-        row["authors"] = "; ".join(_person(plain[name], name) for name in people)
-        row["year"] = _year(path.name, entry, plain, fields)
-        for column, names in _FIELDS.items():
-            value = next((fields[name] for name in names if fields.get(name)), "")
-            row[column] = value if column in _VERBATIM else plain.get(value, "")
-        row["doi"] = re.sub(r"^(https?://(dx\.)?doi\.org/|doi:\s*)", "", row["doi"], flags=re.I)
-        row["pages"] = row["pages"].replace("–", "-").replace("--", "-")
-        rows.append(row)
-    table = pd.DataFrame(rows, columns=_COLUMNS).replace("", None)
-    types = dict.fromkeys(_COLUMNS, "string") | {"year": "Int64"}
-    return table.astype(types)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the parser's own log: what it says there is raised as an error, with the line."""
-    log = logging.getLogger("bibtexparser")
-    before = log.level
-    log.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
-
-
-def _refuse_broken(file: str, library: Any) -> None:
-    """Raise one error that names every entry the parser could not take."""
-    from bibtexparser.model import DuplicateBlockKeyBlock, DuplicateFieldKeyBlock
-
-    broken = []
-    for block in library.failed_blocks:
-        line = block.start_line + 1
-        if isinstance(block, DuplicateBlockKeyBlock):
-            first = (block.previous_block.start_line or 0) + 1
-            broken.append((line, f"the key {block.key!r} is already used on line {first}"))
-        elif isinstance(block, DuplicateFieldKeyBlock):
-            names = ", ".join(sorted(block.duplicate_keys))
-            broken.append((line, f"the entry gives {names} twice"))
-        else:
-            reason = getattr(block.error, "abort_reason", None) or str(block.error)
-            broken.append((line, "the entry cannot be read: " + " ".join(reason.split())))
-    for comment in library.comments:
-        # BibTeX takes any text between entries for a comment, so a lost @ would lose an entry.
-        for hit in _MISSING_AT.finditer(comment.comment):
-            before = comment.comment[: hit.start()].count("\n")
-            line = (comment.start_line or 0) + 1 + before
-            broken.append((line, "this looks like an entry without its @"))
-    if not broken:
-        return
-    broken.sort()
-    (line, rule), *others = broken
-    rest = "".join(f"; line {n}: {text}" for n, text in others)
-    entry = "this entry" if not others else "these entries"
-    raise TableError(file, rule + rest, f"mend or remove {entry}", row=line)
-
-
-def _plain(texts: Iterable[str]) -> dict[str, str]:
-    """Turn BibTeX text into plain text: grouping braces go, LaTeX commands become letters."""
-    plain = {}
-    commands = []
-    for text in dict.fromkeys(texts):
-        simple = _ESCAPE.sub(r"\1", re.sub(r"(?<!\\)[{}]", "", text).replace("~", " "))
-        if "\\" in _ESCAPE.sub("", text) or "$" in simple.replace(r"\$", ""):
-            commands.append(text)
-        plain[text] = " ".join(simple.split())
-    if commands:
-        # The decoder is slow to build and to run, and most entries need none.
-        from bibtexparser.library import Library
-        from bibtexparser.middlewares import LatexDecodingMiddleware
-        from bibtexparser.model import Entry, Field
-
-        library = Library([Entry("misc", str(n), [Field("x", t)]) for n, t in enumerate(commands)])
-        decoded = LatexDecodingMiddleware(keep_math_mode=False).transform(library)
-        for text, entry in zip(commands, decoded.entries, strict=True):
-            plain[text] = " ".join(re.sub(r"[{}]", "", entry["x"]).split())
-    return plain
-
-
-def _person(name: str, raw: str) -> str:
-    """Write ``"Deursen, R. W. M."`` as ``"Deursen RWM"``; a braced name stands as it is."""
-    if name == "others":
-        return "et al."
-    if raw.startswith("{") and raw.endswith("}"):
-        return name
-    family, *rest = [part.strip() for part in name.split(",")]
-    given = rest[-1] if rest else ""
-    initials = "".join(part[0].upper() for part in re.split(r"[\s.\-‐]+", given) if part)
-    suffix = f" {rest[0]}" if len(rest) > 1 else ""
-    return f"{family} {initials}{suffix}".strip()
-
-
-def _year(file: str, entry: Any, plain: dict[str, str], fields: dict[str, Any]) -> int | None:
-    text = plain.get(fields.get("year") or fields.get("date") or "", "")
-    if not text:
-        return None
-    found = re.match(r"(\d{4})(?!\d)", text)
-    if found is None:
-        raise TableError(
-            file,
-            "is not a year",
-            "write four digits, or leave the field out and say why in note",
-            row=entry.start_line + 1,
-            column=f"year of {entry.key}",
-            value=text,
-        )
-    return int(found[1])
+    return read_references(path)[_COLUMNS]

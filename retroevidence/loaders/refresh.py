@@ -4,6 +4,7 @@ import json
 import os
 from typing import Any
 
+from retroevidence._paths import write_beside
 from retroevidence.errors import TableError
 from retroevidence.loaders.record import read_record
 from retroevidence.loaders.sheet import RECORD, read_json, read_sheet
@@ -36,15 +37,11 @@ def refresh(data: str | os.PathLike[str] | None = None) -> tuple[str, ...]:
             entry.update(now)
             changed.append(resource.name)
     if changed:
-        beside = path.with_name(f"{RECORD}.{os.getpid()}.part")
         try:
-            beside.write_text(record_text(content), encoding="utf-8", newline="\n")
-            beside.replace(path)
+            write_beside(path, record_text(content))
         except OSError as error:
             fix = "make the directory writable, with room on the disk"
             raise TableError(RECORD, f"cannot be written ({error.strerror})", fix) from None
-        finally:
-            beside.unlink(missing_ok=True)
     return tuple(changed)
 
 
