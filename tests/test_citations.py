@@ -9,7 +9,8 @@ import pytest
 
 from retroevidence._paths import data_dir
 from retroevidence.claims import citations
-from retroevidence.claims.citations import TITLE_AGREES, TITLE_NEAR, audit, compare
+from retroevidence.claims.citations import audit, compare
+from retroevidence.claims.works import TITLE_AGREES, TITLE_NEAR, same_journal
 from retroevidence.errors import TableError
 
 CITED = {
@@ -164,8 +165,8 @@ def test_an_identifier_settles_which_record_is_meant(judge):
     ],
 )
 def test_journal_names(one, two, same):
-    assert citations._same_journal(one, two) is same
-    assert citations._same_journal(two, one) is same
+    assert same_journal(one, two) is same
+    assert same_journal(two, one) is same
 
 
 def test_a_candidate_of_no_reference_is_an_error(judge):
