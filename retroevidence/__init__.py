@@ -46,7 +46,7 @@ _WHERE = {
     "Checked": "claims.check",
     "trace": "claims.trace",
     "source_rows": "claims.trace",
-    "audit": "claims.citations",
+    "audit": "claims.audit",
     "ladder": "claims.ladder",
     "ladder_counts": "claims.ladder",
     "redo_reviews": "claims.reviews",
@@ -70,8 +70,8 @@ __all__ = ["RetroEvidenceError", "__version__", *sorted({*_WHERE, "effects"})]
 
 if TYPE_CHECKING:
     from retroevidence.claims import sensitivity
+    from retroevidence.claims.audit import audit
     from retroevidence.claims.check import Checked, check, check_all
-    from retroevidence.claims.citations import audit
     from retroevidence.claims.integrity import flagged_rows, integrity
     from retroevidence.claims.ladder import ladder, ladder_counts
     from retroevidence.claims.reviews import redo_cochrane, redo_reviews

@@ -9,7 +9,7 @@ import pytest
 
 from retroevidence._paths import data_dir
 from retroevidence.claims import citations
-from retroevidence.claims.citations import audit, compare
+from retroevidence.claims.citations import audit_citations, compare
 from retroevidence.claims.works import TITLE_AGREES, TITLE_NEAR, same_journal
 from retroevidence.errors import TableError
 
@@ -49,7 +49,7 @@ def judge(monkeypatch):
             "citation_candidates": pd.DataFrame([RECORD | r for r in records], columns=[*RECORD]),
         }
         monkeypatch.setattr(citations, "load", lambda name, data=None: tables[name])
-        return audit().iloc[0]
+        return audit_citations().iloc[0]
 
     return run
 
@@ -200,7 +200,7 @@ FIELDS = {
 
 
 def test_the_rule_gives_the_reader_s_verdicts():
-    table = audit()
+    table = audit_citations()
     assert dict(zip(table["cited_no"], table["verdict"], strict=True)) == READ
 
 
@@ -220,17 +220,17 @@ def test_the_verdicts_do_not_hang_on_the_thresholds():
 
 
 def test_the_order_of_the_tables_does_not_matter(monkeypatch):
-    before = audit()
+    before = audit_citations()
     whole = citations.load
     monkeypatch.setattr(citations, "load", lambda name, data=None: whole(name, data).iloc[::-1])
-    after = audit().iloc[::-1].reset_index(drop=True)
+    after = audit_citations().iloc[::-1].reset_index(drop=True)
     pd.testing.assert_frame_equal(before, after)
 
 
 def test_counts_of_queries_are_those_of_the_list_of_queries():
     with (data_dir() / "citation_queries.csv").open(encoding="utf-8", newline="") as file:
         served = [n for row in csv.DictReader(file) for n in row["cited_nos"].split(";") if n]
-    table = audit()
+    table = audit_citations()
     assert table["n_queries"].tolist() == [served.count(str(n)) for n in table["cited_no"]]
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.claims import certainty, counts, rules
-from retroevidence.claims.citations import audit
+from retroevidence.claims.citations import audit_citations
 from retroevidence.claims.evidence import Data, claim_effects, claim_row, selected
 from retroevidence.claims.synthesis import (
     EFFECTS,
@@ -383,7 +383,7 @@ def _counted(claim: dict[str, Any], lines: pd.DataFrame, counted: counts.Counted
 
 
 def _citations(claim: dict[str, Any], data: Data) -> Checked:
-    table = audit(data)
+    table = audit_citations(data)
     found = {word: int((table["verdict"] == word).sum()) for word in table["verdict"].unique()}
     verdict = rules.from_audit(
         found.get("verified", 0), found.get("mis-cited", 0), found.get("not located", 0)

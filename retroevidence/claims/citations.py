@@ -2,8 +2,9 @@
 
 The rule, per reference:
 
-1. A candidate is *the same record* if the identifiers agree, if the titles agree, or if the first
-   author agrees and the titles are near.
+1. A candidate is *the same record* if the identifiers agree, if the titles agree, if the titles
+   are near and the first author agrees together with the year, the journal or all of two or more
+   authors, or if journal, volume and first page agree.
 2. No such candidate: **not located**. Where one looked is told; it does not mean that the work
    does not exist.
 3. There is one, and every field the citation gives agrees with it: **verified**.
@@ -11,7 +12,7 @@ The rule, per reference:
 
 A field that one side does not show neither agrees nor differs. Other counts are harsher: one in
 use (chelli2024) takes a reference for invented when two of title, first author and year are wrong.
-Here such a reference is mis-cited as long as its first author and a near title lead to a record.
+Here such a reference is mis-cited as long as what it gives leads to one record.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _AUDIT += ["not_shown", "score", "n_candidates", "about", "bears_on_claim", "sup
 _AUDIT += ["where_looked", "looked_on", "n_queries", "reason", "url"]
 
 
-def audit(data: str | os.PathLike[str] | None = None) -> pd.DataFrame:
+def audit_citations(data: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     """Judge every cited reference by the nearest candidate record.
 
     Parameters
@@ -72,7 +73,7 @@ def audit(data: str | os.PathLike[str] | None = None) -> pd.DataFrame:
 
     Examples
     --------
-    >>> audit()[["cited_no", "verdict", "matched"]].head(2)
+    >>> audit_citations()[["cited_no", "verdict", "matched"]].head(2)
        cited_no      verdict       matched
     0         1  not located  authors; year
     1         2    mis-cited       authors
@@ -85,8 +86,30 @@ def audit(data: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     )
 
 
+def cited_references(data: str | os.PathLike[str] | None = None) -> pd.DataFrame:
+    """Return the references of the article as a table, for an audit in other places.
+
+    Parameters
+    ----------
+    data : path, optional
+        As in :func:`audit_citations`.
+
+    Returns
+    -------
+    DataFrame
+        One row per reference: authors, year, title, journal, volume, pages and doi.
+
+    Examples
+    --------
+    >>> cited_references()["year"].tolist()
+    ['2011', '1993', '2005', '2021', '2016', '2014']
+    """
+    works = [work_of(row, "cited_") for row in _rows(load("citations", data))]
+    return pd.DataFrame([{name: getattr(work, name) for name in COMPARED} for work in works])
+
+
 def audit_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Bring judged references to the form of :func:`audit`.
+    """Bring judged references to the form of :func:`audit_citations`.
 
     Examples
     --------
@@ -105,7 +128,7 @@ def compare(data: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     Parameters
     ----------
     data : path, optional
-        As in :func:`audit`.
+        As in :func:`audit_citations`.
 
     Returns
     -------
@@ -170,7 +193,7 @@ def pair(cited: Work, row: Mapping[str, Any]) -> dict[str, Any]:
         "record": found.line(),
         "same_record": same_record(fields, title_score),
         "title_score": round(title_score, 1),
-        **fields,
+        **{name: state for name, state in fields.items() if name in _PAIR},
         "differing": "; ".join(words),
         "score": round(score, 1),
         **{name: row.get(name, "") for name in ("about", "bears_on_claim", "url")},
@@ -191,7 +214,7 @@ def judge(row: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]]) -> dict[st
     Returns
     -------
     dict
-        A row of :func:`audit`.
+        A row of :func:`audit_citations`.
 
     Examples
     --------

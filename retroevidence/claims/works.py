@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: Titles agree from here on (0 to 100, words in any order). Punctuation, case and accents are
-#: gone by then, so what is left below 100 is spelling (randomised, randomized) or one small word.
+#: Titles agree from here on (0 to 100, words in any order), if no word of one stands for another
+#: of the other. Punctuation, case and accents are gone by then, so what is left below 100 is
+#: spelling (randomised, randomized) or one small word.
 TITLE_AGREES = 95.0
 
-#: Titles are near from here on, which counts only beside an agreeing first author: about one word
-#: in four may be changed. Different papers on one topic reach 75 to 85 (see the tests), so a near
-#: title alone proves nothing; papers of one author on different topics stay below 60.
+#: Titles are near from here on, which counts only beside an agreeing first author and an agreeing
+#: year, journal or list of authors: about one word in four may be changed. Different papers on one
+#: topic reach 75 to 85 (see the tests), so a near title alone proves nothing.
 TITLE_NEAR = 75.0
+
+#: Two words of a title are spellings of one from here on (randomised, randomized: 90).
+_SPELLING = 80.0
 
 #: A title without its subtitle still names the work, if so many words are left.
 _MAIN_TITLE_WORDS = 5
@@ -135,7 +140,8 @@ def compare_works(cited: Work, found: Work) -> tuple[dict[str, str], list[str], 
     Returns
     -------
     fields : dict
-        ``agrees``, ``differs`` or ``not shown`` for first author and each of `COMPARED`.
+        ``agrees``, ``differs`` or ``not shown`` for first author, for several authors (as for
+        authors, not shown if one is cited) and for each of `COMPARED`.
     words : list of str
         Each difference in words.
     title_score : float
@@ -163,11 +169,13 @@ def compare_works(cited: Work, found: Work) -> tuple[dict[str, str], list[str], 
     fields["authors"], difference = _authors(cited, found)
     if difference:
         words.append(f"authors: {difference}")
+    several = len(cited.people) > 1
+    fields["several authors"] = fields["authors"] if several else NOT_SHOWN
     plain("year", cited.year == found.year)
     settle(
         "title",
         bool(cited.title and found.title),
-        title_score >= TITLE_AGREES,
+        _titles_agree(cited.title, found.title),
         _title_difference(cited.title, found.title),
     )
     plain("journal", same_journal(cited.journal, found.journal))
@@ -180,18 +188,27 @@ def compare_works(cited: Work, found: Work) -> tuple[dict[str, str], list[str], 
 def same_record(fields: Mapping[str, str], title_score: float) -> bool:
     """Decide whether citation and record speak of one work.
 
-    They do if the identifiers agree, if the titles agree, or if the first author agrees and the
-    titles are near.
+    They do if
+
+    - the identifiers agree, or
+    - the titles agree (score of at least `TITLE_AGREES`), or
+    - the titles are near, the first author agrees, and so do the year, the journal or all of two
+      or more authors, or
+    - the place agrees: journal, volume and first page.
 
     Examples
     --------
-    >>> same_record({"doi": "not shown", "first author": "agrees"}, 80.0)
+    >>> shown = {"doi": "not shown", "first author": "agrees", "year": "differs"}
+    >>> shown["several authors"] = "not shown"
+    >>> same_record(shown | {"journal": "agrees", "volume": "differs", "pages": "differs"}, 80.0)
     True
     """
-    if fields["doi"] == AGREES:
+    if fields["doi"] == AGREES or title_score >= TITLE_AGREES:
         return True
-    near_by_author = fields["first author"] == AGREES and title_score >= TITLE_NEAR
-    return title_score >= TITLE_AGREES or near_by_author
+    if all(fields[name] == AGREES for name in ("journal", "volume", "pages")):
+        return True
+    beside = AGREES in (fields["year"], fields["journal"], fields["several authors"])
+    return fields["first author"] == AGREES and beside and title_score >= TITLE_NEAR
 
 
 def _first_author(cited: Work, found: Work) -> str:
@@ -233,15 +250,39 @@ def title_score_of(cited: str, found: str) -> float:
     if not (cited and found):
         return 0.0
     return max(
-        fuzz.token_sort_ratio(" ".join(_words(one)), " ".join(_words(two)))
-        for one in _main_titles(cited)
-        for two in _main_titles(found)
+        fuzz.token_sort_ratio(folded_title(one), folded_title(two))
+        for one, two in _versions(cited, found)
     )
 
 
-def _main_titles(title: str) -> list[str]:
-    main = title.partition(":")[0]
-    return [title, main] if len(_words(main)) >= _MAIN_TITLE_WORDS else [title]
+def _versions(cited: str, found: str) -> list[tuple[str, str]]:
+    """Return the two titles, and each without its subtitle against the whole other one."""
+    versions = [(cited, found)]
+    for side, title in enumerate((cited, found)):
+        main = title.partition(":")[0]
+        if main != title and len(_words(main)) >= _MAIN_TITLE_WORDS:
+            versions.append((cited, main) if side else (main, found))
+    return versions
+
+
+def _titles_agree(cited: str, found: str) -> bool:
+    """Compare word by word: a spelling or a small word may differ, a word of content may not."""
+    from rapidfuzz import fuzz
+
+    for one, two in _versions(cited, found):
+        if _letters(one) == _letters(two):
+            return True
+        first, second = _words(one), _words(two)
+        if fuzz.token_sort_ratio(" ".join(first), " ".join(second)) < TITLE_AGREES:
+            continue
+        # Counted, for a word may stand twice in one title and once in the other.
+        left = set(Counter(first) - Counter(second)) - _SMALL_WORDS
+        right = set(Counter(second) - Counter(first)) - _SMALL_WORDS
+        if all(any(fuzz.ratio(w, v) >= _SPELLING for v in right) for w in left) and all(
+            any(fuzz.ratio(w, v) >= _SPELLING for v in left) for w in right
+        ):
+            return True
+    return False
 
 
 def _title_difference(cited: str, found: str) -> str:
@@ -277,6 +318,17 @@ def same_journal(cited: str, found: str) -> bool:
     if (len(one) == 1 and one[0] in initials) or (len(two) == 1 and two[0] in initials):
         return True
     return len(one) == len(two) and all(map(same, one, two))
+
+
+def folded_title(title: str) -> str:
+    """Write a title as its words, without case, accents and punctuation.
+
+    Examples
+    --------
+    >>> folded_title("Gáit: in OLD age.")
+    'gait in old age'
+    """
+    return " ".join(_words(title))
 
 
 def _words(text: str) -> list[str]:

@@ -237,9 +237,9 @@ def _sources(data: Data) -> dict[str, tuple[str, str]]:
 
 
 def _citations(data: Data) -> pd.DataFrame:
-    from retroevidence.claims.citations import audit
+    from retroevidence.claims.citations import audit_citations
 
-    return audit(data)
+    return audit_citations(data)
 
 
 def hashes(data: Data = None) -> dict[str, str]:

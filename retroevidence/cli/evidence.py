@@ -1,8 +1,4 @@
-"""The ``retroevidence`` command.
-
-Exit codes: 0 done; 1 the tables or the question are at fault (one sentence says what and how to
-mend it); 2 the command line is.
-"""
+"""Commands on tables of evidence: claims checked, traced, described, validated, reproduced."""
 
 from __future__ import annotations
 
@@ -11,23 +7,9 @@ from typing import Annotated
 
 import typer
 
-from retroevidence.errors import RetroEvidenceError
-
-app = typer.Typer(
-    name="retroevidence",
-    help="Claims to verdicts: what does the published evidence say, how sure, and from where?",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-DataOption = Annotated[
-    Path | None,
-    typer.Option("--data", help="Directory of tables; the library's own by default."),
-]
+from retroevidence.cli.options import DataOption
 
 
-@app.command()
 def reproduce(
     data: DataOption = None,
     out: Annotated[Path, typer.Option("--out", help="Directory to write.")] = Path("results"),
@@ -60,7 +42,6 @@ def reproduce(
         typer.echo(f"  {line}")
 
 
-@app.command()
 def check(
     claim: Annotated[str | None, typer.Argument(help="Claim id; all claims by default.")] = None,
     data: DataOption = None,
@@ -77,7 +58,6 @@ def check(
     typer.echo(table[["claim_id", "verdict", "certainty", "k", "rung"]].to_string(index=False))
 
 
-@app.command()
 def trace(
     claim: Annotated[str, typer.Argument(help="Claim id.")],
     data: DataOption = None,
@@ -93,7 +73,6 @@ def trace(
         typer.echo(f"  read at: {row['locator']}, {row['source_url']}")
 
 
-@app.command()
 def describe(
     table: Annotated[str | None, typer.Argument(help="Table name.")] = None,
     data: DataOption = None,
@@ -109,7 +88,6 @@ def describe(
     typer.echo(repr(run(table, data)))
 
 
-@app.command()
 def validate(
     directory: Annotated[
         Path | None, typer.Argument(help="Directory of tables; the library's own by default.")
@@ -132,61 +110,6 @@ def validate(
     typer.echo("every table fits its record")
 
 
-@app.command()
-def audit(
-    data: DataOption = None,
-    online: Annotated[
-        bool, typer.Option("--online", help="Ask PubMed for each reference too.")
-    ] = False,
-    email: Annotated[
-        str | None, typer.Option("--email", help="Your address, which PubMed asks for.")
-    ] = None,
-) -> None:
-    """Compare each cited reference with candidate records, field by field."""
-    from retroevidence.claims.citations import audit as run
-
-    if online and email is None:
-        raise RetroEvidenceError("audit --online needs your address; add: --email you@example.org")
-    for row in run(data).to_dict("records"):
-        typer.echo(f"{row['cited_no']}. {row['cited']}")
-        typer.echo(f"   {row['verdict']}: {row['reason']}")
-    if online:
-        _online(data, str(email))
-
-
-def _online(data: Path | None, email: str) -> None:
-    """Ask PubMed for each cited title and print what it returns."""
-    from retroevidence.loaders.pubmed import PubMed
-    from retroevidence.loaders.tables import load
-
-    client = PubMed(email=email)
-    for row in load("citations", data).to_dict("records"):
-        found = client.fetch(client.search(f"{row['cited_title']}[Title]", max_results=3))
-        typer.echo(f"{row['cited_no']}. PubMed: {len(found)} records with this title")
-        for record in found.to_dict("records"):
-            typer.echo(f"   {record['pmid']} {record['year']} {record['title']}")
-
-
-pubmed_app = typer.Typer(help="Ask PubMed.", no_args_is_help=True)
-app.add_typer(pubmed_app, name="pubmed")
-
-
-@pubmed_app.command()
-def search(
-    query: Annotated[str, typer.Argument(help="A PubMed query.")],
-    email: Annotated[str, typer.Option("--email", help="Your address, which PubMed asks for.")],
-    limit: Annotated[int, typer.Option("--limit", help="Most records to fetch.")] = 20,
-) -> None:
-    """Search PubMed and print the records found."""
-    from retroevidence.loaders.pubmed import PubMed
-
-    client = PubMed(email=email)
-    found = client.fetch(client.search(query, max_results=limit))
-    columns = ["pmid", "year", "journal", "title"]
-    typer.echo(found[columns].to_string(index=False) if len(found) else "no record found")
-
-
-@app.command()
 def new(
     directory: Annotated[Path, typer.Argument(help="A directory that is new or empty.")],
 ) -> None:
@@ -196,16 +119,3 @@ def new(
     run(directory)
     typer.echo(f"{directory}/ is ready; read {directory}/README.md, then run:")
     typer.echo(f"  retroevidence reproduce --data {directory} --out {directory}/results")
-
-
-def main() -> None:
-    """Run the command; errors of the library end it with one sentence and exit code 1."""
-    try:
-        app()
-    except RetroEvidenceError as error:
-        typer.echo(f"retroevidence: {error}", err=True)
-        raise SystemExit(1) from None
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,37 @@
+"""The ``retroevidence`` command.
+
+Exit codes: 0 done; 1 the tables or the question are at fault (one sentence says what and how to
+mend it); 2 the command line is.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from retroevidence.cli import evidence, literature
+from retroevidence.errors import RetroEvidenceError
+
+app = typer.Typer(
+    name="retroevidence",
+    help="Claims to verdicts: what does the published evidence say, how sure, and from where?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+for command in (
+    *(evidence.reproduce, evidence.check, evidence.trace, evidence.describe, evidence.validate),
+    *(evidence.new, literature.audit),
+):
+    app.command()(command)
+
+app.add_typer(literature.pubmed_app, name="pubmed")
+
+
+def main() -> None:
+    """Run the command; errors of the library end it with one sentence and exit code 1."""
+    try:
+        app()
+    except RetroEvidenceError as error:
+        typer.echo(f"retroevidence: {error}", err=True)
+        raise SystemExit(1) from None
