@@ -41,6 +41,9 @@ _WHERE = {
     "pool_censored": "meta.censored",
     "PooledCensored": "meta.censored",
     "combine": "meta.combine",
+    "pool_bayes": "meta.bayes",
+    "PooledBayes": "meta.bayes_result",
+    "priors": "meta.priors",
     "check": "claims.check",
     "check_all": "claims.check",
     "Checked": "claims.check",
@@ -64,7 +67,7 @@ _WHERE = {
 }
 
 #: Names that stand for a whole module.
-_MODULES = {"combine", "sensitivity"}
+_MODULES = {"combine", "priors", "sensitivity"}
 
 __all__ = ["RetroEvidenceError", "__version__", *sorted({*_WHERE, "effects"})]
 
@@ -87,7 +90,9 @@ if TYPE_CHECKING:
     from retroevidence.loaders.rules import validate
     from retroevidence.loaders.scaffold import new
     from retroevidence.loaders.tables import load, tables
-    from retroevidence.meta import combine
+    from retroevidence.meta import combine, priors
+    from retroevidence.meta.bayes import pool_bayes
+    from retroevidence.meta.bayes_result import PooledBayes
     from retroevidence.meta.censored import PooledCensored, pool_censored
     from retroevidence.meta.pool import pool
     from retroevidence.meta.result import Pooled

@@ -28,6 +28,7 @@ NAMES = [
     "07-safety-and-dose",
     "08-citations",
     "09-half-reported-results",
+    "11-intervals-simulated",
 ]
 # Folders of one machine; a trailing slash keeps words such as "home" apart.
 MACHINE = re.compile(r"(?<![\w.])/(?:home|root|work|tmp|Users|private|var|mnt)/")

@@ -116,7 +116,7 @@ def audit_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     >>> audit_table([]).columns[:3].tolist()
     ['cited_no', 'cited', 'verdict']
     """
-    table = pd.DataFrame(rows, columns=_AUDIT)
+    table = pd.DataFrame([dict(row) for row in rows], columns=_AUDIT)
     numbers = {"cited_no": "Int64", "n_candidates": "Int64", "n_queries": "Int64"}
     types = dict.fromkeys(table.columns, "string") | numbers | {"score": "float64"}
     return table.replace("", None).astype(types)

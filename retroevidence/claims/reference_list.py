@@ -260,7 +260,7 @@ def audit_list(
     for number, row in enumerate(rows, 1):
         cited = {name: str(row.get(name) or "") for name in (*COMPARED, "pmid")}
         work = work_of(cited)
-        about = {
+        about: dict[str, Any] = {
             "cited_no": number,
             "cited_text": row.get("text") or work.line(),
             "where_looked": " and ".join(source.where for source in sources),
