@@ -36,11 +36,21 @@ _WHERE = {
     "PubMed": "loaders.pubmed",
     "new": "loaders.scaffold",
     "effect_size": "effects.measures",
+    "effect_sizes": "effects.from_table",
+    "measures": "effects.measures",
+    "back_transform": "effects.back",
+    "estimate_r": "effects.change",
+    "paired_difference": "effects.crossover",
+    "recover": "effects.recover",
     "pool": "meta.pool",
     "Pooled": "meta.result",
     "pool_censored": "meta.censored",
     "PooledCensored": "meta.censored",
     "combine": "meta.combine",
+    "pool_counts": "meta.pool_counts",
+    "PooledCounts": "meta.pool_counts",
+    "pool_glmm": "meta.glmm",
+    "PooledGLMM": "meta.glmm_result",
     "pool_bayes": "meta.bayes",
     "PooledBayes": "meta.bayes_result",
     "priors": "meta.priors",
@@ -67,7 +77,7 @@ _WHERE = {
 }
 
 #: Names that stand for a whole module.
-_MODULES = {"combine", "priors", "sensitivity"}
+_MODULES = {"combine", "priors", "recover", "sensitivity"}
 
 __all__ = ["RetroEvidenceError", "__version__", *sorted({*_WHERE, "effects"})]
 
@@ -80,7 +90,12 @@ if TYPE_CHECKING:
     from retroevidence.claims.reviews import redo_cochrane, redo_reviews
     from retroevidence.claims.trace import source_rows, trace
     from retroevidence.claims.without_flagged import compare_verdicts
-    from retroevidence.effects.measures import effect_size
+    from retroevidence.effects import recover
+    from retroevidence.effects.back import back_transform
+    from retroevidence.effects.change import estimate_r
+    from retroevidence.effects.crossover import paired_difference
+    from retroevidence.effects.from_table import effect_sizes
+    from retroevidence.effects.measures import effect_size, measures
     from retroevidence.loaders.bibliography import bibliography, reference
     from retroevidence.loaders.cards import describe, study
     from retroevidence.loaders.duplicates import deduplicate
@@ -94,7 +109,10 @@ if TYPE_CHECKING:
     from retroevidence.meta.bayes import pool_bayes
     from retroevidence.meta.bayes_result import PooledBayes
     from retroevidence.meta.censored import PooledCensored, pool_censored
+    from retroevidence.meta.glmm import pool_glmm
+    from retroevidence.meta.glmm_result import PooledGLMM
     from retroevidence.meta.pool import pool
+    from retroevidence.meta.pool_counts import PooledCounts, pool_counts
     from retroevidence.meta.result import Pooled
     from retroevidence.report.censored import forest_censored
     from retroevidence.report.figures import draw

@@ -6,13 +6,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.special import gamma
+from scipy.stats import norm
 
-from retroevidence.effects.measures import MEASURES, effect_size, hedges_j
+from retroevidence.effects.from_table import effect_sizes
+from retroevidence.effects.measures import MEASURES, effect_size, hedges_j, measures
 from retroevidence.errors import EffectError, UnknownNameError
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = json.loads((GOLDEN / "acceptance.json").read_text(encoding="utf-8"))
+# metafor 3.8-1 on 25 made-up, nasty studies per family: tests/golden/measures.R says how.
+GRID = json.loads((GOLDEN / "measures.json").read_text(encoding="utf-8"))
 CLOSED = json.loads((GOLDEN / "closed_forms.json").read_text(encoding="utf-8"))["measures"]
 
 # Closed forms: both sides carry 15 printed digits, and the logarithm of a ratio near one loses two.
@@ -76,10 +82,126 @@ def test_freeman_tukey_miller1978():
     np.testing.assert_allclose(vi, case["vi"], rtol=RTOL)
 
 
-def test_every_measure_is_compared_with_a_golden_number():
+FAMILIES = "two pair cells cells_all rate one corr part alpha mean1".split()
+IN_GRID = [(family, measure) for family in FAMILIES for measure in GRID[family]]
+
+
+@pytest.mark.parametrize(("family", "measure"), IN_GRID)
+def test_grid_of_metafor(family, measure):
+    golden = GRID[family][measure]
+    limit = golden.get("limit", "")
+    options = {"to": "all"} if family == "cells_all" else {}
+    if limit == "uncorrected":
+        options["correct"] = False
+    yi, vi = effect_size(measure, **_columns(family), **options)
+    # Both sides round differently in the gamma functions of J, which lose digits as groups grow:
+    # 2e-12 at 5000 people. A difference of equal terms is 0 but for rounding.
+    wanted, spread = np.array(golden["yi"], float), np.array(golden["vi"], float)
+    # Without a variance ours gives no estimate either: metafor's phi of -1 or 1.
+    wanted = np.where(np.isnan(spread), np.nan, wanted)
+    np.testing.assert_allclose(yi, wanted, rtol=5e-12, atol=1e-15)
+    if limit != "estimate only":
+        np.testing.assert_allclose(vi, spread, rtol=5e-12)
+
+
+def _columns(family):
+    return {name: np.array(x, float) for name, x in GRID["inputs"][family.split("_")[0]].items()}
+
+
+@pytest.mark.parametrize(("family", "measure"), [("two", "SMD1H"), ("two", "SMDH")])
+def test_variance_for_unequal_sds_differs_from_old_metafor_by_its_degrees_of_freedom(
+    family, measure
+):
+    # metafor 4.6 took n - 1 where 3.8-1 took n. With one more person in each group, but the
+    # estimate as it was, the two agree: the variance is the same function of g, the SDs and n - 1.
+    x = _columns(family)
+    old = GRID[family][measure]
+    more = {**x, "n1": x["n1"] + 1, "n2": x["n2"] + 1}
+    if measure == "SMD1H":
+        factor = hedges_j(x["n2"] - 1) / hedges_j(more["n2"] - 1)
+        ours = effect_size("SMD1H", **{**more, "m1": (x["m1"] - x["m2"]) * factor, "m2": 0})
+    else:
+        factor = hedges_j(x["n1"] + x["n2"] - 2) / hedges_j(more["n1"] + more["n2"] - 2)
+        ours = effect_size("SMDH", **{**more, "m1": (x["m1"] - x["m2"]) * factor, "m2": 0})
+    np.testing.assert_allclose(ours[0], old["yi"], rtol=5e-12, atol=1e-15)
+    if measure == "SMD1H":
+        np.testing.assert_allclose(ours[1], old["vi"], rtol=5e-12)
+
+
+def test_partial_correlation_from_r_equals_that_from_t():
+    part = _columns("part")
+    r = GRID["part"]["PCOR"]["yi"]
+    got = effect_size("PCOR", r=r, n=part["n"], m=part["m"])
+    np.testing.assert_allclose(got[1], GRID["part"]["PCOR"]["vi"], rtol=RTOL)
+
+
+def test_common_language_effect_size():
+    # McGraw & Wong (1992): men of 69.7 (SD 2.6) and women of 64.3 (SD 2.8) inches, .92.
+    two = {"m1": 69.7, "sd1": 2.6, "n1": 988, "m2": 64.3, "sd2": 2.8, "n2": 1066}
+    assert effect_size("CLES", **two)[0] == pytest.approx(0.92, abs=0.005)
+    # The variance against the delta method with derivatives by central differences: the rounding
+    # of a difference of 1e-5 leaves about 1e-6.
+    small = {"m1": 12.0, "sd1": 3.0, "n1": 14, "m2": 9.0, "sd2": 2.0, "n2": 11}
+
+    def at(m1, v1, m2, v2):
+        return norm.cdf((m1 - m2) / np.sqrt(v1 + v2))
+
+    x = np.array([12.0, 9.0, 9.0, 4.0])
+    step = 1e-5 * np.eye(4)
+    slope = [(at(*(x + e)) - at(*(x - e))) / 2e-5 for e in step]
+    spread = [9 / 14, 2 * 81 / 13, 4 / 11, 2 * 16 / 10]
+    wanted = np.square(slope) @ spread
+    assert effect_size("CLES", **small)[1] == pytest.approx(wanted, rel=1e-6)
+
+
+def test_gen_passes_through_and_refuses_an_impossible_variance():
+    yi, vi = effect_size("GEN", yi=[0.1, np.nan], vi=[0.2, 0.1])
+    assert yi[0] == 0.1
+    assert vi[0] == 0.2
+    assert np.isnan([yi[1], vi[1]]).all()
+    with pytest.raises(EffectError, match="vi is 0; a variance must be above 0"):
+        effect_size("GEN", yi=1, vi=0)
+
+
+def test_every_measure_is_compared_with_a_number_from_outside():
     compared = {*CLOSED, *CASES["morris2008"]["measures"], "PFT"}
     compared |= {"SMD", "MD", "SMDH", "ROM", "VR", "CVR"}
-    assert compared == set(MEASURES)
+    compared |= {measure for _, measure in IN_GRID}
+    # metafor 3.8-1 lacks CLES, and GEN is no computation; both have tests of their own.
+    assert compared | {"CLES", "GEN"} == set(MEASURES)
+
+
+def test_every_measure_names_its_formula_its_source_and_an_example():
+    table = measures().set_index("measure")
+    assert list(table.index) == list(MEASURES)
+    for code, spec in MEASURES.items():
+        assert "; variance" in spec.formula, code
+        assert spec.source, code
+        for compute in spec.ways.values():
+            assert ">>> " in compute.__doc__, code
+            assert "Source: " in compute.__doc__, code
+    assert (table[["name", "scale", "arguments", "formula", "source"]] != "").all(axis=None)
+
+
+def test_other_ways_to_the_same_effect():
+    means = {"m1": 12.0, "sd1": 3.0, "n1": 14, "m2": 9.0, "sd2": 2.5, "n2": 11}
+    wanted = effect_size("SMD", **means)
+    pooled = np.sqrt((13 * 9 + 10 * 6.25) / 23)
+    d = 3 / pooled
+    sizes = {"n1": 14, "n2": 11}
+    np.testing.assert_allclose(effect_size("SMD", d=d, **sizes), wanted, rtol=RTOL)
+    t = d / np.sqrt(1 / 14 + 1 / 11)
+    np.testing.assert_allclose(effect_size("SMD", t=t, **sizes), wanted, rtol=RTOL)
+    plain = d, 1 / 14 + 1 / 11 + d**2 / 50
+    for code in ("D2OR", "D2ORL", "D2ORN"):
+        np.testing.assert_allclose(
+            effect_size(code, d=plain[0], vi=plain[1]), effect_size(code, **means), rtol=RTOL
+        )
+    pair = {"m1": 26.0, "m2": 21.0, "sd1": 5.0, "sd2": 6.0, "n": 20, "r": 0.6}
+    t = 5 / (5 / np.sqrt(20))
+    np.testing.assert_allclose(
+        effect_size("SMCC", t=t, n=20), effect_size("SMCC", **pair), rtol=RTOL
+    )
 
 
 def test_hedges_j_is_the_ratio_of_gamma_functions():
@@ -99,13 +221,85 @@ def test_scalars_in_scalars_out_and_broadcasting():
     assert vi.shape == (2, 2)
 
 
-def test_swapping_arms_flips_the_sign_and_keeps_the_variance():
-    one = {"m1": 12.0, "sd1": 3.0, "n1": 14, "m2": 9.0, "sd2": 2.0, "n2": 11}
-    two = {"m1": 9.0, "sd1": 2.0, "n1": 11, "m2": 12.0, "sd2": 3.0, "n2": 14}
-    for measure in ("MD", "SMD", "SMDH", "ROM", "VR", "CVR"):
+# Numbers of a size that leaves 12 digits after sums and quotients of four of them.
+sizes = st.integers(3, 500)
+positive = st.floats(0.1, 1000)
+two_groups = st.fixed_dictionaries(
+    {"m1": positive, "sd1": positive, "n1": sizes, "m2": positive, "sd2": positive, "n2": sizes}
+)
+one_arm = st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+tables = st.tuples(one_arm, one_arm).map(
+    lambda arms: dict(zip(("a", "n1", "c", "n2"), (*arms[0], *arms[1]), strict=True))
+)
+# Differences of nearly equal numbers lose digits relative to themselves, not to their parts.
+near = {"rel": 1e-9, "abs": 1e-11}
+quick = settings(max_examples=60, deadline=None)
+
+
+@quick
+@given(two_groups)
+def test_swapping_arms_of_means(one):
+    two = {f"{name[:-1]}{3 - int(name[-1])}": value for name, value in one.items()}
+    for measure in ("MD", "SMD", "SMDH", "ROM", "VR", "CVR", "D2OR", "D2ORN", "CLES"):
         a, b = effect_size(measure, **one), effect_size(measure, **two)
-        assert a[0] == pytest.approx(-b[0], rel=RTOL)
-        assert a[1] == pytest.approx(b[1], rel=RTOL)
+        mirrored = 1 - b[0] if measure == "CLES" else -b[0]
+        assert a[0] == pytest.approx(mirrored, **near)
+        assert a[1] == pytest.approx(b[1], **near)
+
+
+@quick
+@given(two_groups, st.floats(1e-6, 1e6))
+def test_the_unit_of_the_outcome(one, unit):
+    other = {k: v * unit if k[0] in "ms" else v for k, v in one.items()}
+    for measure in MEASURES:
+        if MEASURES[measure].arguments[:1] != ("m1",) or "r" in MEASURES[measure].arguments:
+            continue
+        power = 1 if measure == "MD" else 0
+        for form in ({}, {"correct": False}):
+            if form and "correct" not in MEASURES[measure].options:
+                continue
+            before = effect_size(measure, **one, **form)
+            after = effect_size(measure, **other, **form)
+            size = unit**power
+            assert after[0] / size == pytest.approx(before[0], **near)
+            assert after[1] / size**2 == pytest.approx(before[1], **near)
+
+
+@quick
+@given(tables)
+def test_swapping_arms_and_events_of_counts(one):
+    arms = {"a": one["c"], "n1": one["n2"], "c": one["a"], "n2": one["n1"]}
+    other = {**one, "a": one["n1"] - one["a"], "c": one["n2"] - one["c"]}
+    for measure in ("OR", "RR", "RD", "PETO", "AS", "PHI", "OR2D", "OR2DN"):
+        yi, vi = effect_size(measure, **one)
+        for swapped in (arms, other) if measure != "RR" else (arms,):
+            back = effect_size(measure, **swapped)
+            assert back[0] == pytest.approx(-yi, **near, nan_ok=True)
+            assert back[1] == pytest.approx(vi, **near, nan_ok=True)
+
+
+@quick
+@given(two_groups, st.floats(-0.95, 0.95))
+def test_swapping_the_times_of_paired_measures(two, r):
+    one = {name: two[name] for name in ("m1", "m2", "sd1", "sd2")} | {"n": two["n1"], "r": r}
+    back = one | {"m1": one["m2"], "m2": one["m1"], "sd1": one["sd2"], "sd2": one["sd1"]}
+    for measure in ("MC", "SMCC", "SMCRP", "SMCRPH", "ROMC"):
+        a, b = effect_size(measure, **one), effect_size(measure, **back)
+        assert a[0] == pytest.approx(-b[0], **near)
+        assert a[1] == pytest.approx(b[1], **near)
+
+
+@quick
+@given(st.integers(1, 99), st.integers(1, 99), positive, positive, st.floats(1e-3, 1e3))
+def test_rates_in_another_unit_of_time(x1, x2, t1, t2, unit):
+    one, two = {"x1": x1, "t1": t1, "x2": x2, "t2": t2}, {"x1": x2, "t1": t2, "x2": x1, "t2": t1}
+    other = {**one, "t1": t1 * unit, "t2": t2 * unit}
+    for measure, power in (("IRR", 0), ("IRD", -1), ("IRSD", -0.5)):
+        yi, vi = effect_size(measure, **one)
+        assert effect_size(measure, **two)[0] == pytest.approx(-yi, **near)
+        scaled = effect_size(measure, **other)
+        assert scaled[0] / unit**power == pytest.approx(yi, **near)
+        assert scaled[1] / unit ** (2 * power) == pytest.approx(vi, **near)
 
 
 def test_missing_numbers_stay_missing_in_their_row_only():
@@ -124,6 +318,20 @@ def test_zero_cells_touch_only_the_tables_that_have_one():
     assert np.isfinite(effect_size("RD", a=0, n1=20, c=0, n2=20)).all()
     assert np.isnan(effect_size("IRR", x1=0, t1=9, x2=0, t2=9)).all()
     assert np.isnan(effect_size("OR", a=0, n1=20, c=3, n2=20, to="none")).all()
+
+
+@pytest.mark.parametrize("measure", ["OR", "RR", "IRR"])
+def test_an_explicit_choice_includes_double_zeros(measure):
+    counts = {
+        "OR": {"a": 0, "n1": 22, "c": 0, "n2": 23},
+        "RR": {"a": [0, 9], "n1": [22, 9], "c": [0, 7], "n2": [23, 7]},
+        "IRR": {"x1": 0, "t1": 22, "x2": 0, "t2": 30},
+    }[measure]
+    golden = GRID["double_zero"][measure]
+    got = effect_size(measure, **counts, to="any0")
+    np.testing.assert_allclose(got[0], golden["yi"], rtol=RTOL)
+    np.testing.assert_allclose(got[1], golden["vi"], rtol=RTOL)
+    assert np.isnan(effect_size(measure, **counts)[0]).all()
 
 
 def test_log_ratio_is_missing_for_means_of_opposite_sign():
@@ -148,10 +356,21 @@ PAIRED = {"m1": 1, "m2": 0, "sd1": 1, "sd2": 1, "n": 9, "r": 0.5}
         ("OR", {"a": 21, "n1": 20, "c": 3, "n2": 20}, "a is 21; it cannot exceed n1"),
         ("PR", {"x": -1, "n": 20}, "x is -1; a count cannot be negative"),
         ("IRR", {"x1": 1, "t1": 0, "x2": 2, "t2": 5}, "t1 is 0; a time at risk"),
-        ("OR", {"a": 1, "n1": 20, "c": 3, "n2": 20, "to": "some"}, "choose one of: only0, all"),
+        (
+            "OR",
+            {"a": 1, "n1": 20, "c": 3, "n2": 20, "to": "some"},
+            "choose one of: only0, any0, all, none",
+        ),
         ("SMD", {"m1": 1, "m2": 2}, "sd1 n1 sd2 n2 missing; SMD needs m1 sd1 n1 m2 sd2 n2"),
         ("COR", {"r": 0.1, "n": 9, "z": 3}, "z not understood; COR needs r n"),
         ("MD", {**GOOD, "correct": False}, "correct not understood"),
+        ("SMD", {"t": 2, "n1": 9}, "n2 missing; SMD needs m1 sd1 n1 m2 sd2 n2, or d n1 n2, or t"),
+        ("SMD", {"t": 2, "n1": 9, "n2": 1}, "n2 is 1; SMD needs at least 2 people"),
+        ("SMD", {"p": 0, "sign": 1, "n1": 9, "n2": 9}, "p is 0; an exact p lies above 0"),
+        ("SMD", {"p": 0.1, "sign": 2, "n1": 9, "n2": 9}, "sign is 2; it is 1 or -1"),
+        ("ARAW", {"alpha": 1.2, "m": 5, "n": 9}, "alpha is 1.2; alpha is at most 1"),
+        ("ARAW", {"alpha": 0.2, "m": 1, "n": 9}, "m is 1; ARAW needs at least 2 items"),
+        ("PCOR", {"t": 1, "m": 0, "n": 9}, "m is 0; PCOR needs at least 1 predictors"),
     ],
 )
 def test_impossible_numbers_are_refused_by_name(measure, numbers, message):
@@ -162,3 +381,113 @@ def test_impossible_numbers_are_refused_by_name(measure, numbers, message):
 def test_unknown_measure_names_its_neighbours():
     with pytest.raises(UnknownNameError, match="did you mean"):
         effect_size("SMDD")
+
+
+TRIALS = pd.DataFrame(
+    {
+        "mean_e": [12.0, np.nan, 11.0],
+        "sd_e": [3.0, 2.5, 2.8],
+        "mean_c": [9.0, 8.0, 9.5],
+        "sd_c": [2.0, 2.5, 3.1],
+        "t": [np.nan, 2.5, np.nan],
+        "n1": [14, 16, 20],
+        "n2": [11, 16, 22],
+    },
+    index=["Ada", "Bo", "Cy"],
+)
+COLUMNS = {"m1": "mean_e", "sd1": "sd_e", "m2": "mean_c", "sd2": "sd_c"}
+
+
+def test_a_table_keeps_its_rows_and_its_index():
+    before = TRIALS.copy(deep=True)
+    found = effect_sizes("SMD", TRIALS, **COLUMNS)
+    assert list(found.index) == ["Ada", "Bo", "Cy"]
+    assert list(found.columns) == [*TRIALS.columns, "yi", "vi", "measure", "note"]
+    assert found.loc["Bo", "note"] == "missing: m1"
+    assert np.isnan(found.loc["Bo", "yi"])
+    assert found["yi"].drop("Bo").tolist() == [
+        effect_size("SMD", m1=12, sd1=3, n1=14, m2=9, sd2=2, n2=11)[0],
+        effect_size("SMD", m1=11, sd1=2.8, n1=20, m2=9.5, sd2=3.1, n2=22)[0],
+    ]
+    pd.testing.assert_frame_equal(TRIALS, before)
+
+
+def test_rows_that_lack_means_go_another_named_way():
+    found = effect_sizes("SMD", TRIALS, **COLUMNS, t="t")
+    assert found.loc["Bo", "note"] == "from t n1 n2"
+    assert found.loc["Bo", "yi"] == effect_size("SMD", t=2.5, n1=16, n2=16)[0]
+    assert found.loc["Ada", "note"] == ""
+    # Without its name the column t could hold anything.
+    assert np.isnan(effect_sizes("SMD", TRIALS, **COLUMNS).loc["Bo", "yi"])
+
+
+def test_notes_say_why_and_what():
+    trials = pd.DataFrame({"a": [4, 0, 0, 20, np.nan], "n1": 20, "c": [7, 3, 0, 20, 1]})
+    found = effect_sizes("RR", trials, n2=20)
+    assert found["note"].tolist() == [
+        "",
+        "0.5 added to each cell: one is zero",
+        "no event in either group says nothing about a ratio",
+        "nothing but events in either group says nothing about a ratio",
+        "missing: a",
+    ]
+    assert effect_sizes("RR", trials, n2=20, to="any0")["yi"].notna().sum() == 4
+    assert effect_sizes("RD", trials, n2=20)["yi"].notna().sum() == 4
+    none = effect_sizes("OR", trials, n2=20, to="none")
+    assert none["note"][1] == "not defined: a zero cell has no ratio, and nothing was added"
+    rates = pd.DataFrame({"x1": [0, 2], "t1": 9.0, "x2": [3, 0], "t2": 9.0})
+    assert (
+        effect_sizes("IRR", rates, add=0.1)["note"].tolist()
+        == ["0.1 added to each count: one is zero"] * 2
+    )
+    signs = pd.DataFrame({"m1": [-1.0], "sd1": 1, "n1": 9, "m2": 2, "sd2": 1, "n2": 9})
+    assert "same side of 0" in effect_sizes("ROM", signs)["note"][0]
+
+
+def test_a_second_call_replaces_the_first():
+    first = effect_sizes("SMD", TRIALS, **COLUMNS)
+    second = effect_sizes("ROM", first, **COLUMNS)
+    assert list(second.columns) == list(first.columns)
+    assert set(second["measure"]) == {"ROM"}
+    again = effect_sizes("GEN", first)
+    pd.testing.assert_series_equal(again["yi"], first["yi"])
+    assert again.loc["Bo", "note"] == "missing: yi vi"
+
+
+def test_a_standard_error_typed_as_sd_is_noted():
+    trials = pd.DataFrame(
+        {
+            "m1": [52, 48, 55, 50, 51],
+            "sd1": [9.0, 10.1, 1.8, 8.7, 11.0],
+            "n1": [25, 30, 27, 22, 40],
+            "m2": [50, 49, 51, 48, 47],
+            "sd2": [9.4, 9.9, 1.9, 9.1, 10.2],
+            "n2": [25, 30, 27, 22, 40],
+        }
+    )
+    notes = effect_sizes("MD", trials)["note"]
+    assert "group 1: its SD 1.8 looks like a standard error" in notes[2]
+    assert "group 2: its SD 1.9 looks like a standard error" in notes[2]
+    assert (notes.drop(2) == "").all()
+    # Standardised differences may stem from several units, so only the study itself speaks.
+    assert "a difference of 2" not in effect_sizes("SMD", trials)["note"][2]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: effect_sizes("SMD", TRIALS), "no column for m1 sd1 m2 sd2; SMD needs"),
+        (lambda: effect_sizes("SMD", TRIALS, m1="nope"), "no column is called 'nope'"),
+        (lambda: effect_sizes("MD", TRIALS, **COLUMNS, zz=3), "zz not understood"),
+        (
+            lambda: effect_sizes("MD", TRIALS.assign(sd_c=[1, 0, -1]), **COLUMNS),
+            "row 'Cy': sd2 is -1; a standard deviation must be above 0",
+        ),
+        (lambda: effect_sizes("MD", TRIALS.assign(note="x"), **COLUMNS), "a column 'note' already"),
+        (lambda: effect_sizes("MD", TRIALS, **COLUMNS | {"sd1": [1, 2]}), "2 values for 3 rows"),
+        (lambda: effect_sizes("MD", TRIALS.assign(sd_c="x"), **COLUMNS), "not a number"),
+    ],
+)
+def test_tables_are_refused_in_words(call, message):
+    with pytest.raises((EffectError, UnknownNameError), match=message):
+        call()

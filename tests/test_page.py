@@ -15,6 +15,7 @@ import pytest
 
 import retroevidence as rv
 from retroevidence.claims.rules import VERDICTS
+from retroevidence.report.cited import cited_studies
 from retroevidence.report.figures import draw, save
 from retroevidence.report.findings import find
 from retroevidence.report.markup import inline_svg, link, links
@@ -138,9 +139,21 @@ def test_nothing_is_fetched_and_only_sources_are_linked(html, findings):
         for cell in rv.load(table)["source_url"].dropna():
             known |= set(cell.split())
     known |= set(findings.citations["url"].dropna())
+    entries = rv.bibliography()
+    known |= set(entries["url"].dropna()) | {
+        f"https://doi.org/{doi}" for doi in entries["doi"].dropna()
+    }
     outward = {a["href"] for a in reader.of("a") if not str(a["href"]).startswith("#")}
     assert outward
     assert outward <= known
+
+
+def test_every_study_that_bears_on_a_claim_is_in_the_references(html, findings):
+    start = html.index('<section id="references">')
+    listed = html[start : html.index("</section>", start)]
+    studies = cited_studies(findings.checks)
+    assert listed.count("<li>") == len(studies) > 50
+    assert "<i>BMC Musculoskeletal Disorders</i>" in listed
 
 
 def test_tables_have_captions_and_scopes(html):

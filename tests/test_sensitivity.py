@@ -12,11 +12,19 @@ from retroevidence.effects.measures import effect_size
 from retroevidence.errors import PoolError, UnknownNameError
 from retroevidence.meta.batch import pool_batch
 from retroevidence.meta.pool import pool
-from retroevidence.meta.sensitivity import cumulative, gosh, influence, leave_one_out
+from retroevidence.meta.sensitivity import (
+    cumulative,
+    gosh,
+    influence,
+    leave_one_out,
+    permutation_test,
+)
+from retroevidence.meta.subgroups import subgroups
 from retroevidence.meta.tau2 import METHODS
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = json.loads((GOLDEN / "influence.json").read_text(encoding="utf-8"))
+COUNTS = json.loads((GOLDEN / "counts.json").read_text(encoding="utf-8"))
 INPUTS = json.loads((GOLDEN / "acceptance.json").read_text(encoding="utf-8"))["bcg_inputs"]
 
 # Both sides iterate to about 1e-13 (golden/README.md); differences of near values lose some of it.
@@ -178,6 +186,80 @@ def test_leaving_out_by_study_takes_all_its_effects():
         leave_one_out(pool(frame), by="cluster")
 
 
+@pytest.fixture(scope="module")
+def expectancy():
+    given = COUNTS["raudenbush"]
+    return pd.DataFrame({name: given[name] for name in ("cluster", "yi", "vi", "weeks")})
+
+
+@pytest.mark.parametrize(("case", "mods"), [("mean", None), ("weeks_model", "~ weeks")])
+def test_influence_of_clusters_matches_metafor(expectancy, case, mods):
+    """One random effect per row makes rma.mv the same model; its optimiser stops near 1e-6."""
+    found = influence(pool(expectancy, mods=mods, test="z"), by="cluster")
+    wanted = COUNTS["raudenbush"][case]
+    close = {"rtol": 1e-5, "atol": 0}
+    np.testing.assert_allclose(found["x2"], wanted["x2"], **close)
+    np.testing.assert_allclose(found["cook_d"], wanted["cook.d"], **close)
+    assert found["effects"].tolist() == wanted["rows"]
+    for theirs, shifts in wanted["dfbs"].items():
+        ours = "dfbetas" if mods is None else f"dfbetas_{theirs.replace('intrcpt', 'intercept')}"
+        # The shift of one cluster is the small difference of two fits.
+        np.testing.assert_allclose(found[ours], shifts, rtol=1e-4, atol=0)
+    assert found["weight"].sum() == pytest.approx(100)
+
+
+def test_influence_of_clusters_of_one_is_that_of_studies(bcg):
+    pooled = pool(bcg, mods="~ ablat")
+    single, cluster = influence(pooled), influence(pooled, by="trial")
+    np.testing.assert_allclose(cluster["x2"], single["rstudent"] ** 2, rtol=1e-10)
+    for name in ("cook_d", "cov_r", "tau2_deleted", "q_deleted", "hat", "dfbetas_ablat", "weight"):
+        np.testing.assert_allclose(cluster[name], single[name], rtol=1e-12, err_msg=name)
+    assert "rstudent" not in cluster.columns
+
+
+@pytest.mark.parametrize(
+    ("case", "mods"), [("influence_bcg", None), ("influence_ablat", "~ ablat")]
+)
+def test_every_measure_of_influence_matches_metafor(bcg, case, mods):
+    found = influence(pool(bcg, mods=mods, test="z"))
+    wanted = COUNTS[case]
+    ours = {"cook.d": "cook_d", "cov.r": "cov_r", "tau2.del": "tau2_deleted", "QE.del": "q_deleted"}
+    for theirs in ("rstudent", "dffits", "hat", "weight", *ours):
+        np.testing.assert_allclose(
+            found[ours.get(theirs, theirs)], wanted[theirs], rtol=RTOL, atol=0, err_msg=theirs
+        )
+    for theirs, shifts in wanted["dfbs"].items():
+        name = "dfbetas" if mods is None else f"dfbetas_{theirs.replace('intrcpt', 'intercept')}"
+        # metafor 3.8-1 refits inside dfbetas with default tolerances: tau² to five digits.
+        np.testing.assert_allclose(found[name], shifts, rtol=1e-6, atol=0)
+
+
+def test_cumulating_by_study_adds_all_its_effects():
+    frame = pd.DataFrame(
+        {
+            "study_id": ["a", "b", "a", "c"],
+            "year": [2003, 2001, 2000, 1999],
+            "yi": [0.1, 0.2, 0.5, 0.9],
+            "vi": [0.1, 0.1, 0.2, 0.1],
+        }
+    )
+    found = cumulative(pool(frame), "year", by="study_id")
+    assert found["added"].tolist() == ["c", "a", "b"]
+    assert found["k"].tolist() == [1, 3, 4]
+    assert found["estimate"].iloc[1] == pytest.approx(pool(frame.iloc[[0, 2, 3]]).estimate)
+    assert cumulative(pool(frame), by="study_id")["added"].tolist() == ["a", "b", "c"]
+    with pytest.raises(UnknownNameError, match="column"):
+        cumulative(pool(frame), by="cluster")
+
+
+def test_a_cluster_that_leaves_too_few_is_named():
+    frame = {"yi": [0.1, 0.2, 0.5, 0.4], "vi": [0.1] * 4, "study_id": ["a", "a", "a", "b"]}
+    with pytest.raises(PoolError, match="without a only 1 of 4 effects are left"):
+        influence(pool(frame), by="study_id")
+    with pytest.raises(UnknownNameError, match="column"):
+        influence(pool(frame), by="trial")
+
+
 def test_leave_one_out_keeps_index_method_test_and_level(bcg):
     pooled = pool(bcg, method="PM", test="adhoc", level=0.9)
     found = leave_one_out(pooled)
@@ -199,6 +281,15 @@ def test_what_needs_a_plain_mean_says_so(bcg):
         cumulative(pool(bcg), [1, 2])
     with pytest.raises(PoolError, match="missing"):
         cumulative(pool(bcg), [np.nan] * 13)
+
+
+def test_a_subgroup_with_a_shared_variance_is_not_fitted_alone(bcg):
+    groups = subgroups(bcg, by="alloc", common_tau2=True).groups
+    for call in (leave_one_out, cumulative, gosh, influence, permutation_test):
+        with pytest.raises(PoolError, match="shares its tau²"):
+            call(groups["random"])
+    alone = subgroups(bcg, by="alloc", common_tau2=False).groups["random"]
+    assert len(leave_one_out(alone)) == alone.k == 7
 
 
 def test_gosh_holds_every_subset_once(bcg):

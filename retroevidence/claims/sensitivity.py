@@ -7,6 +7,20 @@ A door: the functions live in `retroevidence.meta.sensitivity` and in
 from __future__ import annotations
 
 from retroevidence.claims.multiverse import Multiverse, multiverse
-from retroevidence.meta.sensitivity import cumulative, gosh, influence, leave_one_out
+from retroevidence.meta.sensitivity import (
+    cumulative,
+    gosh,
+    influence,
+    leave_one_out,
+    permutation_test,
+)
 
-__all__ = ["Multiverse", "cumulative", "gosh", "influence", "leave_one_out", "multiverse"]
+__all__ = [
+    "Multiverse",
+    "cumulative",
+    "gosh",
+    "influence",
+    "leave_one_out",
+    "multiverse",
+    "permutation_test",
+]

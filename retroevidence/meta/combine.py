@@ -6,141 +6,26 @@ is an effect in at least one study (p-values) or on which side most studies lie 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.special import bdtrc, chdtrc, ndtr, ndtri
+from scipy.special import bdtrc
 
-from retroevidence._show import Card, number, p_text, percent
+from retroevidence._show import Card, p_text, percent
 from retroevidence.errors import PoolError
+from retroevidence.meta.combine_p import Combined, brown, fisher, kost, stouffer
 from retroevidence.meta.result import Interval
 
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, repr=False)
-class Combined:
-    """Combined p-values: the statistic, its one-sided p-value and the number of studies.
-
-    Examples
-    --------
-    >>> stouffer([0.02, 0.10, 0.30])
-    Combined p-values, k = 3 (Stouffer)
-      z          2.228
-      one-sided  p = 0.013
-    """
-
-    method: str
-    statistic: float
-    p_value: float
-    k: int
-
-    def __repr__(self) -> str:
-        """Return the card as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        return self._card().html()
-
-    def _card(self) -> Card:
-        name = "z" if self.method == "Stouffer" else f"chi²({2 * self.k})"
-        pairs = [(name, number(self.statistic)), ("one-sided", p_text(self.p_value))]
-        return Card(f"Combined p-values, k = {self.k} ({self.method})", pairs)
-
-
-def fisher(p: Any) -> Combined:
-    """Combine one-sided p-values by Fisher's method: -2 Σ ln p against chi-squared with 2k df.
-
-    A small result says that at least one study has an effect on the tested side; it says neither
-    how large nor in how many.
-
-    Parameters
-    ----------
-    p : array_like, shape (k,)
-        Independent one-sided p-values, all for the same side.
-
-    Returns
-    -------
-    Combined
-        Statistic, p-value, k.
-
-    Raises
-    ------
-    PoolError
-        If there is no p-value, or one is missing or outside [0, 1].
-
-    References
-    ----------
-    Fisher (1932), Statistical Methods for Research Workers, section 21.1.
-
-    Examples
-    --------
-    >>> round(fisher([0.02, 0.10, 0.30]).p_value, 5)
-    0.02156
-    """
-    values = _p_values(p)
-    statistic = float(-2 * np.sum(np.log(values)))
-    return Combined("Fisher", statistic, float(chdtrc(2 * len(values), statistic)), len(values))
-
-
-def stouffer(p: Any, weights: Any = None) -> Combined:
-    """Combine one-sided p-values by Stouffer's method: Σ w z / sqrt(Σ w²).
-
-    Symmetric: strong evidence for the other side gives a p-value near 1.
-
-    Parameters
-    ----------
-    p : array_like, shape (k,)
-        Independent one-sided p-values, all for the same side.
-    weights : array_like, shape (k,), optional
-        Above 0, such as the square root of the number of people; equal by default.
-
-    Returns
-    -------
-    Combined
-        Statistic z, p-value, k.
-
-    Raises
-    ------
-    PoolError
-        If there is no p-value, one is missing or outside [0, 1], or a weight is not above 0.
-
-    References
-    ----------
-    Stouffer et al. (1949), The American Soldier; weights: Lipták (1958).
-
-    Examples
-    --------
-    >>> round(stouffer([0.02, 0.10, 0.30], weights=[4, 3, 2]).p_value, 5)
-    0.00746
-    """
-    values = _p_values(p)
-    shares = np.ones_like(values) if weights is None else np.asarray(weights, dtype=float)
-    if shares.shape != values.shape or not np.all(np.isfinite(shares) & (shares > 0)):
-        raise PoolError(
-            f"weights must be {len(values)} finite numbers above 0, one per p-value; "
-            "use the square roots of the sample sizes."
-        )
-    z = float(np.sum(shares * -ndtri(values)) / math.sqrt(float(np.sum(shares**2))))
-    return Combined("Stouffer", z, float(ndtr(-z)), len(values))
-
-
-def _p_values(p: Any) -> Floats:
-    values = np.atleast_1d(np.asarray(p, dtype=float)).ravel()
-    if not len(values):
-        raise PoolError("no p-value to combine; check the filter.")
-    broken = ~((values >= 0) & (values <= 1))
-    if broken.any():
-        where = int(np.argmax(broken))
-        raise PoolError(
-            f"p-value {values[where]:g} at position {where} is not between 0 and 1; "
-            "leave it out or correct it."
-        )
-    # A p of 0 or 1 is a rounded one: the nearest number inside keeps the sums finite.
-    return np.asarray(np.clip(values, np.finfo(float).tiny, 1 - np.finfo(float).epsneg))
+__all__ = [
+    "Combined",
+    "Proportion",
+    "SignTest",
+    "brown",
+    "fisher",
+    "kost",
+    "proportion",
+    "sign_test",
+    "stouffer",
+]
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,26 +1,31 @@
-"""How far one study moves a fit: deletion diagnostics."""
+"""How far one study, or one cluster of effects, moves a fit: deletion diagnostics."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import chdtr, chdtrc
 
-from retroevidence.errors import PoolError
+from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.regression import check_rank
 from retroevidence.meta.result import Pooled, study_names
 from retroevidence.meta.tau2 import estimate_tau2, generalised_q
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
-def influence(pooled: Pooled) -> pd.DataFrame:
+def influence(pooled: Pooled, *, by: str | None = None) -> pd.DataFrame:
     """Measure what each study does to a fit by fitting again without it.
 
     Parameters
     ----------
     pooled : Pooled
         A pooled mean or meta-regression with at least two more effects than coefficients.
+    by : str, optional
+        Column of ``pooled.studies``; all effects with the same value are left out together, for
+        example ``"study_id"`` where studies give several effects.
 
     Returns
     -------
@@ -39,10 +44,18 @@ def influence(pooled: Pooled) -> pd.DataFrame:
           column ``dfbetas_<term>`` per coefficient
         - influential: whether the study passes one of the limits below
 
+        With `by`, one row per value with the number of its `effects`, the sums of their weights
+        and leverages, and in place of rstudent and dffits, which are about one effect,
+        `x2` and `x2_p_value`: the joint distance of its effects from the fit without them,
+        chi-squared with as many degrees of freedom as it has effects.
+
     Raises
     ------
     PoolError
-        If too few studies are left without one, or if a moderator can only be estimated with it.
+        If too few studies are left without one, if a moderator can only be estimated with it, or
+        if tau² is shared with other subgroups.
+    UnknownNameError
+        If `by` is not a column.
 
     Notes
     -----
@@ -54,9 +67,11 @@ def influence(pooled: Pooled) -> pd.DataFrame:
     - ``cook_d = (b - b(-i))' V^-1 (b - b(-i))``
     - ``cov_r = det V(-i) / det V``
     - ``dfbetas = (b - b(-i)) / sqrt(diag((X' W(tau²(-i)) X)^-1))``
+    - ``x2 = e' (diag(v + tau²(-i)) + X V(-i) X')^-1 e``, ``e = y - X b(-i)`` of one cluster
 
     Limits, for p coefficients: absolute dffits above ``3 sqrt(p / (k - p))``; the lower tail of
-    chi-squared(p) at cook_d above one half; hat above ``3 p / k``; absolute dfbetas above 1.
+    chi-squared(p) at cook_d above one half; hat above ``3 p / k``; absolute dfbetas above 1. For
+    clusters those of cook_d and dfbetas.
     The measures describe the model, so the test of the result (Knapp-Hartung or z) changes none.
 
     Examples
@@ -73,22 +88,18 @@ def influence(pooled: Pooled) -> pd.DataFrame:
     fit = pooled.fit
     y, v, x, tau2 = fit.yi, fit.vi, fit.x, fit.tau2
     k, p = x.shape
-    if k < p + 2:
-        raise PoolError(
-            f"{k} studies leave too few without one to fit {p} coefficient"
-            f"{'' if p == 1 else 's'}; influence needs at least {p + 2}."
-        )
+    names, index, members = deletions(pooled, by)
+    _check_left(k, p, members, names)
     weights = 1 / (v + tau2)
     precision = x.T @ (weights[:, None] * x)
     covariance = np.linalg.inv(precision)
     hat = weights * ((x @ covariance) * x).sum(axis=1)
     rows = []
-    for i in range(k):
-        keep = np.arange(k) != i
+    for name, out in zip(names, members, strict=True):
+        keep = ~out
         try:
             check_rank(x[keep], fit.design.names)
         except PoolError as err:
-            name = study_names(fit.frame)[i]
             raise PoolError(f"without {name} the model has no answer: {err}") from err
         alone, left_v, left_x = y[keep], v[keep], x[keep]
         tau2_left = estimate_tau2(alone, left_v, left_x, pooled.method)[0]
@@ -96,41 +107,131 @@ def influence(pooled: Pooled) -> pd.DataFrame:
         covariance_left = np.linalg.inv(left_x.T @ (w_left[:, None] * left_x))
         beta_left = covariance_left @ (left_x.T @ (w_left * alone))
         moved = fit.beta - beta_left
-        at = x[i]
-        spread = v[i] + tau2_left
         whole = np.linalg.inv(x.T @ (x / (v + tau2_left)[:, None]))
+        spread = np.diag(v[out] + tau2_left)
+        distance = y[out] - x[out] @ beta_left
+        around = spread + x[out] @ covariance_left @ x[out].T
+        if by is None:
+            own = {
+                "rstudent": distance[0] / np.sqrt(around[0, 0]),
+                "dffits": x[out][0] @ moved / np.sqrt(hat[out][0] * spread[0, 0]),
+            }
+        else:
+            x2 = float(distance @ np.linalg.solve(around, distance))
+            own = {"x2": x2, "x2_p_value": float(chdtrc(len(distance), x2))}
         rows.append(
-            {
-                "rstudent": (y[i] - at @ beta_left) / np.sqrt(spread + at @ covariance_left @ at),
-                "dffits": at @ moved / np.sqrt(hat[i] * spread),
+            own
+            | {
                 "cook_d": moved @ precision @ moved,
                 "cov_r": np.linalg.det(covariance_left) / np.linalg.det(covariance),
                 "tau2_deleted": tau2_left,
                 "q_deleted": generalised_q(alone, left_v, left_x, 0.0),
-                "hat": hat[i],
+                "hat": hat[out].sum(),
             }
             | dict(zip(_terms(fit.design.names), moved / np.sqrt(np.diag(whole)), strict=True))
         )
-    out = pd.DataFrame(rows, index=fit.frame.index)
-    out.insert(0, "study", study_names(fit.frame))
-    out.insert(1, "weight", fit.weights)
-    out["influential"] = _flagged(out, k, p)
-    return out
+    out_frame = pd.DataFrame(rows, index=index)
+    out_frame.insert(0, "study", names)
+    out_frame.insert(1, "weight", members @ fit.weights)
+    if by is not None:
+        out_frame.insert(1, "effects", members.sum(axis=1))
+    out_frame["influential"] = _flagged(out_frame, k, p)
+    return out_frame
+
+
+def deletions(pooled: Pooled, by: str | None) -> tuple[list[str], pd.Index, Bools]:
+    """Return what can be left out of a result: each study, or each value of a column.
+
+    Parameters
+    ----------
+    pooled : Pooled
+        A pooled result.
+    by : str or None
+        Column of ``pooled.studies``, or None for one effect at a time.
+
+    Returns
+    -------
+    list of str
+        What a reader calls each deletion.
+    pandas.Index
+        The index of the studies, or a plain one for values.
+    numpy.ndarray, shape (deletions, k)
+        Which effects each deletion takes out.
+
+    Raises
+    ------
+    UnknownNameError
+        If `by` is not a column.
+
+    Examples
+    --------
+    >>> from retroevidence.meta.pool import pool
+    >>> pooled = pool({"yi": [0.1, 0.2, 0.4], "vi": [0.1] * 3, "study_id": ["a", "a", "b"]})
+    >>> deletions(pooled, "study_id")[2].tolist()
+    [[True, True, False], [False, False, True]]
+    """
+    check_own_tau2(pooled)
+    frame = pooled.fit.frame
+    if by is None:
+        return study_names(frame), frame.index, np.eye(pooled.k, dtype=bool)
+    if by not in frame.columns:
+        raise unknown_name("column", by, map(str, frame.columns))
+    codes, values = pd.factorize(frame[by], use_na_sentinel=False)
+    members = codes == np.arange(len(values))[:, None]
+    return [str(value) for value in values], pd.RangeIndex(len(values)), members
+
+
+def check_own_tau2(pooled: Pooled) -> None:
+    """Refuse a subgroup whose tau² comes from other groups too: its studies cannot refit it.
+
+    Parameters
+    ----------
+    pooled : Pooled
+        A pooled result.
+
+    Raises
+    ------
+    PoolError
+        If it is such a subgroup.
+
+    Examples
+    --------
+    >>> from retroevidence.meta.pool import pool
+    >>> check_own_tau2(pool(yi=[0.1, 0.2], vi=[0.1, 0.1]))
+    """
+    if pooled.fit.shared is not None:
+        raise PoolError(
+            "this subgroup shares its tau² with other groups, so it cannot be fitted again alone; "
+            "use the overall result, or subgroups with common_tau2=False."
+        )
+
+
+def _check_left(k: int, p: int, members: Bools, names: list[str]) -> None:
+    """Ask for one more effect than coefficients without whatever is left out."""
+    left = k - members.sum(axis=1)
+    if (left > p).all():
+        return
+    coefficients = f"{p} coefficient{'' if p == 1 else 's'}"
+    if members.sum(axis=1).max() == 1:
+        raise PoolError(
+            f"{k} studies leave too few without one to fit {coefficients}; "
+            f"influence needs at least {p + 2}."
+        )
+    name = names[int(np.argmin(left))]
+    raise PoolError(
+        f"without {name} only {left.min()} of {k} effects are left, too few to fit {coefficients}; "
+        "influence needs more effects from others."
+    )
 
 
 def _terms(names: tuple[str, ...]) -> list[str]:
     return ["dfbetas"] if len(names) == 1 else [f"dfbetas_{name}" for name in names]
 
 
-def _flagged(out: pd.DataFrame, k: int, p: int) -> NDArray[np.bool_]:
+def _flagged(out: pd.DataFrame, k: int, p: int) -> Bools:
     """Apply the published limits."""
-    from scipy.special import chdtr
-
     shifts = out[[name for name in out.columns if name.startswith("dfbetas")]].abs().max(axis=1)
-    passed = (
-        (out["dffits"].abs() > 3 * np.sqrt(p / (k - p)))
-        | (chdtr(p, out["cook_d"].to_numpy(float)) > 0.5)
-        | (out["hat"] > 3 * p / k)
-        | (shifts > 1)
-    )
+    passed = (chdtr(p, out["cook_d"].to_numpy(float)) > 0.5) | (shifts > 1)
+    if "dffits" in out.columns:
+        passed |= (out["dffits"].abs() > 3 * np.sqrt(p / (k - p))) | (out["hat"] > 3 * p / k)
     return np.asarray(passed, dtype=bool)

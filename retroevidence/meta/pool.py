@@ -14,7 +14,7 @@ from scipy.special import chdtrc, fdtrc
 
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.heterogeneity import i2_h2, q_test
-from retroevidence.meta.regression import Design, check_rank, design_of
+from retroevidence.meta.regression import INTERCEPT, Design, check_rank, design_of
 from retroevidence.meta.result import (
     NAN,
     NO_INTERVAL,
@@ -98,19 +98,28 @@ def pool(
       ...
     """
     _check_choices(method, test, level)
+    if effects is None and data is None and mods is None:
+        plain = _plain_numbers(yi, vi)
+        if plain is not None:
+            y, v = plain
+            design = Design.plain(len(y))
+            if len(y) == 1:
+                return _single(None, design, y, v, "", method, level, [])
+            return fit_model(None, design, y, v, "", method, test, level, [])
     frame = _assemble(effects, yi, vi, data)
     measure = _one_measure(frame)
-    design = design_of(mods, frame)
+    entering = frame["yi"].notna() & np.isfinite(frame["vi"])
+    design = design_of(mods, frame, entering.to_numpy())
     frame, design, notes = _usable(frame, design)
     y, v = frame["yi"].to_numpy(float), frame["vi"].to_numpy(float)
     check_rank(design.matrix, design.names)
     if len(y) == 1:
-        return _single(frame, design, measure, method, level, notes)
-    return _fit(frame, design, y, v, measure, method, test, level, notes)
+        return _single(frame, design, y, v, measure, method, level, notes)
+    return fit_model(frame, design, y, v, measure, method, test, level, notes)
 
 
-def _fit(
-    frame: pd.DataFrame,
+def fit_model(
+    frame: pd.DataFrame | None,
     design: Design,
     y: Floats,
     v: Floats,
@@ -120,8 +129,33 @@ def _fit(
     level: float,
     notes: list[str],
 ) -> Pooled:
+    """Fit checked numbers; :func:`pool` is the way in.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame or None
+        The rows that enter; None when there is nothing beside the numbers.
+    design : Design
+        Columns of the model for these rows, of full rank and fewer than the rows.
+    y, v : numpy.ndarray, shape (k,)
+        Finite effects and positive variances, k from 2.
+    measure, method, test, level
+        As in :func:`pool`.
+    notes : list of str
+        What is already to be said.
+
+    Returns
+    -------
+    Pooled
+        The mean or the regression.
+
+    Examples
+    --------
+    >>> y, v = np.array([0.1, 0.5]), np.array([0.1, 0.1])
+    >>> round(fit_model(None, Design.plain(2), y, v, "", "DL", "z", 0.95, []).estimate, 12)
+    0.3
+    """
     x = design.matrix
-    k, p = x.shape
     tau2, tau2_se = estimate_tau2(y, v, x, method)
     beta, plain, mean_square = _weighted_fit(y, v, x, tau2)
     if mean_square < 1e-12 and test == "knha":
@@ -130,34 +164,106 @@ def _fit(
             "The studies agree exactly, so Knapp-Hartung is not defined; "
             "the modified Knapp-Hartung interval is used."
         )
-    df = math.inf if test == "z" else float(k - p)
+    df = math.inf if test == "z" else float(len(y) - x.shape[1])
     covariance = plain * _inflation(test, mean_square)
-    estimate, se = float(beta[0]), float(math.sqrt(covariance[0, 0]))
-    plain_se = math.sqrt(plain[0, 0])
-    modified_se = plain_se * math.sqrt(_inflation("adhoc", mean_square))
-    reach_z, reach_t = critical_value(level, math.inf), critical_value(level, k - p)
+    qm, qm_df, qm_p = _joint_test(design, beta, covariance, df, len(y) - x.shape[1])
+    return describe(
+        Fit(y, v, design, tau2, beta, covariance, frame),
+        tau2_se=tau2_se,
+        usual_se=math.sqrt(plain[0, 0]),
+        modified_se=math.sqrt(plain[0, 0] * _inflation("adhoc", mean_square)),
+        residual_df=len(y) - x.shape[1],
+        measure=measure,
+        method=method,
+        test=test,
+        level=level,
+        r2=_explained(y, v, design, tau2, method),
+        moderators=(qm, qm_df, qm_p),
+        notes=notes,
+    )
+
+
+def describe(
+    fit: Fit,
+    *,
+    tau2_se: float,
+    usual_se: float,
+    modified_se: float,
+    residual_df: int,
+    measure: str,
+    method: str,
+    test: str,
+    level: float,
+    r2: float,
+    moderators: tuple[float, int, float],
+    notes: list[str],
+) -> Pooled:
+    """Derive intervals, tests and heterogeneity from a fit.
+
+    Parameters
+    ----------
+    fit : Fit
+        Coefficients with the covariance of the test, and tau².
+    tau2_se : float
+        Standard error of tau².
+    usual_se, modified_se : float
+        Standard errors of the first coefficient for the z and the modified Knapp-Hartung interval.
+    residual_df : int
+        Degrees of freedom of the t distribution.
+    measure, method, test, level
+        As in :func:`pool`.
+    r2, moderators : float and tuple
+        Share of tau² explained; statistic, degrees of freedom and p-value of the joint test.
+    notes : list of str
+        What is already to be said.
+
+    Returns
+    -------
+    Pooled
+        The result, with the remarks its numbers call for.
+
+    Examples
+    --------
+    >>> pooled = pool(yi=[0.1, 0.5], vi=[0.1, 0.1])
+    >>> again = describe(
+    ...     pooled.fit, tau2_se=pooled.tau2_se, usual_se=0.2, modified_se=0.3, residual_df=1,
+    ...     measure="", method="REML", test="knha", level=0.95, r2=NAN, moderators=(NAN, 0, NAN),
+    ...     notes=[])
+    >>> again.ci == pooled.ci
+    True
+    """
+    y, v, x, tau2 = fit.yi, fit.vi, fit.x, fit.tau2
+    estimate, se = float(fit.beta[0]), math.sqrt(fit.covariance[0, 0])
+    df = math.inf if test == "z" else float(residual_df)
+    reach_z, reach_t = critical_value(level, math.inf), critical_value(level, residual_df)
     reach = reach_z if test == "z" else reach_t
     q, q_df, q_p = q_test(y, v, x)
     i2_q = max(0.0, 100 * (q - q_df) / q) if q > 0 else 0.0
-    i2, h2 = (i2_q, q / q_df) if method == "CE" else i2_h2(tau2, v, x)
-    spread = math.sqrt(tau2 + se**2)
-    predictable = method != "CE" and design.names == ("intercept",)
-    qm, qm_df, qm_p = _joint_test(design, beta, covariance, df, k - p)
+    if q_df == 0:
+        i2 = h2 = i2_q = q = q_p = NAN
+    elif method == "CE":
+        i2, h2 = i2_q, q / q_df
+    else:
+        i2, h2 = i2_h2(tau2, v, x)
+    predictable = method != "CE" and fit.design.names == (INTERCEPT,)
+    ci, z_ci = _around(estimate, reach * se), _around(estimate, reach_z * usual_se)
     pooled = Pooled(
         measure=measure,
         method=method,
         test=test,
         level=level,
-        k=k,
+        k=len(y),
         estimate=estimate,
         se=se,
         statistic=estimate / se,
         df=df,
         p_value=two_sided(estimate / se, df),
-        ci=_around(estimate, reach * se),
-        z_ci=_around(estimate, reach_z * plain_se),
+        ci=ci,
+        z_ci=z_ci,
         modified_ci=_around(estimate, reach_t * modified_se),
-        prediction=_around(estimate, reach * spread) if predictable else NO_INTERVAL,
+        prediction=(
+            _around(estimate, reach * math.sqrt(tau2 + se**2)) if predictable else NO_INTERVAL
+        ),
         tau2=tau2,
         tau2_se=tau2_se,
         i2=i2,
@@ -166,26 +272,27 @@ def _fit(
         q=q,
         q_df=q_df,
         q_p_value=q_p,
-        r2=_explained(y, v, design, tau2, method),
-        qm=qm,
-        qm_df=qm_df,
-        qm_p_value=qm_p,
-        notes=tuple(notes),
-        fit=Fit(y, v, design, tau2, beta, covariance, frame),
+        r2=r2,
+        qm=moderators[0],
+        qm_df=moderators[1],
+        qm_p_value=moderators[2],
+        notes=(*notes, *_remarks(fit, method, test, residual_df, ci, z_ci)),
+        fit=fit,
     )
-    return replace(pooled, notes=(*notes, *_remarks(pooled)))
+    return pooled
 
 
 def _single(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | None,
     design: Design,
+    y: Floats,
+    v: Floats,
     measure: str,
     method: str,
     level: float,
     notes: list[str],
 ) -> Pooled:
     """One study: its own effect with a z interval, and nothing about other studies."""
-    y, v = frame["yi"].to_numpy(float), frame["vi"].to_numpy(float)
     estimate, se = float(y[0]), math.sqrt(v[0])
     covariance = np.array([[v[0]]])
     ci = _around(estimate, critical_value(level, math.inf) * se)
@@ -226,6 +333,23 @@ def _single(
 
 
 # Reading the input ------------------------------------------------------------------------------
+
+
+def _plain_numbers(yi: Any, vi: Any) -> tuple[Floats, Floats] | None:
+    """Return effects and variances that need no word said about them, the common and fast case.
+
+    Anything else (names to keep, gaps, wrong shapes) goes the way that reports it.
+    """
+    if isinstance(yi, pd.Series) or isinstance(vi, pd.Series):
+        return None
+    try:
+        y, v = np.array(yi, dtype=float), np.array(vi, dtype=float)
+    except (TypeError, ValueError):
+        return None
+    if y.ndim != 1 or y.shape != v.shape or not len(y):
+        return None
+    fine = np.isfinite(y).all() and np.isfinite(v).all() and np.minimum.reduce(v) > 0
+    return (y, v) if fine else None
 
 
 def _check_choices(method: str, test: str, level: float) -> None:
@@ -344,6 +468,14 @@ def _check_repeats(frame: pd.DataFrame) -> None:
 
 def _weighted_fit(y: Floats, v: Floats, x: Floats, tau2: float) -> tuple[Floats, Floats, float]:
     """Return coefficients, their usual covariance, and the weighted residual mean square."""
+    if x.shape[1] == 1:
+        weights, column = 1 / (v + tau2), x[:, 0]
+        loaded = weights * column
+        information = float(loaded @ column)
+        beta = (loaded @ y / information).reshape(1)
+        left = y - column * beta
+        covariance = np.array([[1 / information]])
+        return beta, covariance, float(weights @ (left * left)) / (len(y) - 1)
     root = np.sqrt(1 / (v + tau2))
     orthogonal, upper = np.linalg.qr(root[:, None] * x)
     beta = np.linalg.solve(upper, orthogonal.T @ (root * y))
@@ -385,26 +517,28 @@ def _explained(y: Floats, v: Floats, design: Design, tau2: float, method: str) -
     return NAN if alone == 0 else max(0.0, 100 * (alone - tau2) / alone)
 
 
-def _remarks(pooled: Pooled) -> list[str]:
+def _remarks(
+    fit: Fit, method: str, test: str, residual_df: int, ci: Interval, z_ci: Interval
+) -> list[str]:
     """Say in words what the numbers alone would hide."""
     notes = []
-    if pooled.method == "CE":
+    if method == "CE":
         notes.append("Common effect: tau² is assumed 0, so there is no prediction interval.")
-    elif pooled.q_df < 4:
+    elif residual_df < 4:
+        k = len(fit.variance_fit.yi)
         notes.append(
-            f"With {pooled.k} studies tau² is barely estimable, and the prediction interval rough."
+            f"With {k} studies tau² is barely estimable, and the prediction interval rough."
         )
-    if pooled.tau2 == 0 and pooled.method != "CE":
+    if fit.tau2 == 0 and method != "CE":
         notes.append(
             "tau² is estimated as 0: the mean is the common-effect mean, and the prediction "
             "interval adds nothing for differences between studies."
         )
-    width, usual = pooled.ci.high - pooled.ci.low, pooled.z_ci.high - pooled.z_ci.low
-    if pooled.test == "knha" and width < usual:
+    if test == "knha" and ci.high - ci.low < z_ci.high - z_ci.low:
         notes.append(
             "The Knapp-Hartung interval is narrower than the z interval; quote the modified one."
         )
-    ids = pooled.fit.frame.get("study_id")
+    ids = None if fit.rows is None else fit.rows.get("study_id")
     if ids is not None and ids.duplicated().any():
         notes.append(
             "Some studies give several effects, taken here as independent: "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +22,9 @@ INTERCEPT = "intercept"
 class Design:
     """The columns a model is fitted on, and how to build them again for new studies.
 
-    `matrix` has one row per row of the input; a row with a missing moderator is NaN throughout.
-    `spec` is formulaic's description of a formula, None for arrays.
+    `matrix` has one row per row of the input; a row that is not to enter, or lacks a moderator, is
+    NaN throughout. `spec` is formulaic's description of a formula, None for arrays; `columns` are
+    the columns of the data behind a formula, or those of an array that had names.
 
     Examples
     --------
@@ -33,6 +36,7 @@ class Design:
     names: tuple[str, ...]
     spec: Any = None
     adds_intercept: bool = True
+    columns: tuple[str, ...] = ()
 
     @classmethod
     def plain(cls, k: int) -> Design:
@@ -44,18 +48,33 @@ class Design:
         """Positions of the columns that are not the intercept."""
         return [i for i, name in enumerate(self.names) if name != INTERCEPT]
 
+    @property
+    def terms(self) -> dict[str, list[int]]:
+        """Positions of the columns of each term of the model that is not the intercept."""
+        if self.spec is None:
+            return {self.names[i]: [i] for i in self.moderators}
+        slices = {
+            str(term): range(len(self.names))[at] for term, at in self.spec.term_slices.items()
+        }
+        kept = {term: [i for i in at if i in self.moderators] for term, at in slices.items()}
+        return {term: at for term, at in kept.items() if at}
+
     def rows(self, newdata: Any) -> tuple[Floats, pd.Index]:
-        """Return design rows for `newdata`, with its index."""
+        """Return design rows for `newdata`, NaN where a moderator is missing, with its index."""
         if self.spec is not None:
             frame = _frame(newdata)
-            absent = sorted(set(map(str, self.spec.required_variables)) - set(frame.columns))
+            absent = sorted(set(self.columns) - set(frame.columns))
             if absent:
                 raise PoolError(
                     f"predict: newdata has no column {', '.join(absent)}, which the formula uses; "
                     "add it."
                 )
-            made = self.spec.get_model_matrix(frame, na_action="ignore")
-            return np.asarray(made, dtype=float), frame.index
+            return self._formula_rows(frame), frame.index
+        if self.columns and isinstance(newdata, (pd.DataFrame, Mapping)):
+            named = _frame(newdata)
+            if set(self.columns) <= set(named.columns):
+                # By name, so that the order of the columns cannot matter.
+                newdata = named[list(self.columns)]
         wanted = len(self.names) - self.adds_intercept
         values = _two_dimensional(newdata, wanted)
         index = newdata.index if isinstance(newdata, pd.DataFrame) else pd.RangeIndex(len(values))
@@ -68,8 +87,42 @@ class Design:
             return values, index
         return np.column_stack([np.ones(len(values)), values]), index
 
+    def _formula_rows(self, frame: pd.DataFrame) -> Floats:
+        from formulaic.errors import DataMismatchWarning, FormulaicError
 
-def design_of(mods: Any, frame: pd.DataFrame) -> Design:
+        complete = frame[list(self.columns)].notna().all(axis=1).to_numpy()
+        matrix = np.full((len(frame), len(self.names)), np.nan)
+        if complete.any():
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error", DataMismatchWarning)
+                    made = self.spec.get_model_matrix(frame.loc[complete], na_action="ignore")
+            except DataMismatchWarning as err:
+                raise PoolError(f"predict: {self._strangers(frame.loc[complete])}") from err
+            except FormulaicError as err:
+                raise PoolError(
+                    f"predict: newdata does not fit the formula ({err}); "
+                    "give numbers where the studies have numbers."
+                ) from err
+            matrix[complete] = np.asarray(made, dtype=float)
+        return matrix
+
+    def _strangers(self, frame: pd.DataFrame) -> str:
+        """Name the levels of `frame` that no study of the fit has."""
+        found = []
+        for factor, variables in self.spec.factor_variables.items():
+            known = self.spec.encoder_state.get(str(factor), (None, {}))[1].get("categories")
+            for column in sorted(set(map(str, variables)) & set(frame.columns)):
+                new = [] if known is None else sorted(set(frame[column]) - set(known), key=str)
+                if new:
+                    found.append(
+                        f"newdata has {', '.join(map(str, new))} in {column}, which no study of "
+                        f"the fit has; it knows {', '.join(map(str, known))}."
+                    )
+        return " ".join(found) or "newdata has levels which no study of the fit has."
+
+
+def design_of(mods: Any, frame: pd.DataFrame, entering: NDArray[np.bool_] | None = None) -> Design:
     """Build the design matrix of `mods` for the rows of `frame`.
 
     Parameters
@@ -80,11 +133,14 @@ def design_of(mods: Any, frame: pd.DataFrame) -> Design:
         of their columns is constant.
     frame : pandas.DataFrame
         The studies, in the order of the effects.
+    entering : numpy.ndarray of bool, optional
+        Which rows have an effect; the levels of a factor and the centre of a variable come from
+        these alone. All when not given.
 
     Returns
     -------
     Design
-        One row per row of `frame`, NaN where a moderator is missing.
+        One row per row of `frame`, NaN where it is not to enter or a moderator is missing.
 
     Raises
     ------
@@ -99,25 +155,24 @@ def design_of(mods: Any, frame: pd.DataFrame) -> Design:
     if mods is None:
         return Design.plain(len(frame))
     if isinstance(mods, str):
-        return _from_formula(mods, frame)
+        return _from_formula(mods, frame, entering)
     values = _two_dimensional(mods, None)
     if len(values) != len(frame):
         raise PoolError(
             f"mods has {len(values)} rows for {len(frame)} effects; give one row per effect."
         )
-    names = (
-        [str(name) for name in mods.columns]
-        if isinstance(mods, pd.DataFrame)
-        else [f"x{i + 1}" for i in range(values.shape[1])]
-    )
+    if isinstance(mods, pd.Series) and mods.name is not None:
+        mods = mods.to_frame()
+    columns = tuple(map(str, mods.columns)) if isinstance(mods, pd.DataFrame) else ()
+    names = list(columns) or [f"x{i + 1}" for i in range(values.shape[1])]
     values = np.where(np.isfinite(values).all(axis=1, keepdims=True), values, np.nan)
     seen = values[~np.isnan(values).any(axis=1)]
     constant = [i for i in range(seen.shape[1]) if len(seen) and np.ptp(seen[:, i]) == 0]
     if constant:
         names[constant[0]] = INTERCEPT
-        return Design(values, tuple(names), adds_intercept=False)
+        return Design(values, tuple(names), adds_intercept=False, columns=columns)
     ones = np.where(np.isnan(values).any(axis=1), np.nan, 1.0)
-    return Design(np.column_stack([ones, values]), (INTERCEPT, *names))
+    return Design(np.column_stack([ones, values]), (INTERCEPT, *names), columns=columns)
 
 
 def check_rank(matrix: Floats, names: tuple[str, ...]) -> None:
@@ -140,7 +195,7 @@ def check_rank(matrix: Floats, names: tuple[str, ...]) -> None:
     >>> check_rank(np.array([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0]]), ("intercept", "dose"))
     Traceback (most recent call last):
         ...
-    retroevidence.errors.PoolError: dose adds nothing to the columns before it ...
+    retroevidence.errors.PoolError: in the studies that enter, dose adds nothing to intercept; ...
     """
     if names == (INTERCEPT,):
         return
@@ -151,16 +206,20 @@ def check_rank(matrix: Floats, names: tuple[str, ...]) -> None:
             "use fewer moderators or more studies."
         )
     scaled = matrix / np.maximum(np.abs(matrix).max(axis=0), np.finfo(float).tiny)
-    ranks = [0, *(int(np.linalg.matrix_rank(scaled[:, : i + 1])) for i in range(p))]
-    surplus = [names[i] for i in range(p) if ranks[i + 1] <= ranks[i]]
+    kept: list[int] = []
+    surplus = []
+    for i in range(p):
+        if np.linalg.matrix_rank(scaled[:, [*kept, i]]) > len(kept):
+            kept.append(i)
+            continue
+        made_of = np.linalg.lstsq(scaled[:, kept], scaled[:, i], rcond=None)[0]
+        parts = [names[j] for j, part in zip(kept, made_of, strict=True) if abs(part) > 1e-8]
+        surplus.append(f"{names[i]} adds nothing to {', '.join(parts) or 'a column of zeros'}")
     if surplus:
-        raise PoolError(
-            f"{', '.join(surplus)} adds nothing to the columns before it "
-            f"({', '.join(names)}) in the studies that enter; leave it out."
-        )
+        raise PoolError(f"in the studies that enter, {'; '.join(surplus)}; leave it out.")
 
 
-def _from_formula(formula: str, frame: pd.DataFrame) -> Design:
+def _from_formula(formula: str, frame: pd.DataFrame, entering: NDArray[np.bool_] | None) -> Design:
     from formulaic import Formula
     from formulaic.errors import FormulaicError
 
@@ -170,7 +229,9 @@ def _from_formula(formula: str, frame: pd.DataFrame) -> Design:
         raise PoolError(f"mods={formula!r} is not a formula ({err}); write '~ dose'.") from err
     if hasattr(parsed, "lhs"):
         raise PoolError(f"mods={formula!r} has a left side; write only '~ ...'.")
-    needed = sorted(map(str, parsed.required_variables))
+    # Functions such as poly() hide their variables from formulaic's own list.
+    words = set(re.findall(r"[^\W\d]\w*", formula)) & set(map(str, frame.columns))
+    needed = sorted({*map(str, parsed.required_variables), *words})
     absent = [name for name in needed if name not in frame.columns]
     if absent:
         raise PoolError(
@@ -180,20 +241,35 @@ def _from_formula(formula: str, frame: pd.DataFrame) -> Design:
     complete = frame[needed].notna().all(axis=1).to_numpy()
     if not complete.any():
         raise PoolError(f"mods={formula!r}: no row has all of {', '.join(needed)}; fill them in.")
-    made = parsed.get_model_matrix(frame.loc[complete], na_action="ignore")
+    if entering is not None and (complete & entering).any():
+        complete = complete & entering
+    rows = frame.loc[complete]
+    # A declared category that no study has would be a column of zeros.
+    unused = rows[needed].select_dtypes("category")
+    rows = rows.assign(**{str(c): unused[c].cat.remove_unused_categories() for c in unused})
+    try:
+        made = parsed.get_model_matrix(rows, na_action="ignore")
+    except FormulaicError as err:
+        raise PoolError(f"mods={formula!r} does not fit the data ({err}); check it.") from err
     matrix = np.full((len(frame), made.shape[1]), np.nan)
     matrix[complete] = np.asarray(made, dtype=float)
     names = tuple(INTERCEPT if name == "Intercept" else str(name) for name in made.columns)
-    return Design(matrix, names, made.model_spec)
+    return Design(matrix, names, made.model_spec, columns=tuple(needed))
 
 
 def _frame(newdata: Any) -> pd.DataFrame:
     if isinstance(newdata, pd.DataFrame):
         return newdata
     if isinstance(newdata, Mapping):
-        return pd.DataFrame(
-            {name: np.atleast_1d(np.asarray(value)) for name, value in newdata.items()}
-        )
+        columns = {str(name): np.atleast_1d(np.asarray(v)) for name, v in newdata.items()}
+        length = max((len(values) for values in columns.values()), default=0)
+        for name, values in columns.items():
+            if len(values) not in (1, length):
+                raise PoolError(
+                    f"predict: {name} has {len(values)} values and another column {length}; "
+                    "give one value, or one per new study."
+                )
+        return pd.DataFrame({name: np.resize(v, length) for name, v in columns.items()})
     raise PoolError("predict: newdata must be a DataFrame or a dict of columns for a formula.")
 
 

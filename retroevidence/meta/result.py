@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,10 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.meta.heterogeneity import i2_h2, q_profile
 from retroevidence.meta.regression import Design
+
+if TYPE_CHECKING:
+    from retroevidence.meta.prediction import Passing
+    from retroevidence.meta.tau2_intervals import Tau2Interval
 
 Floats = NDArray[np.float64]
 #: One NaN object, so that two equal results compare equal field by field.
@@ -56,6 +60,7 @@ class Interval(NamedTuple):
 NO_INTERVAL = Interval(NAN, NAN)
 
 
+@lru_cache(maxsize=1024)
 def critical_value(level: float, df: float) -> float:
     """Return the two-sided critical value of t, or of z when `df` is infinite.
 
@@ -121,7 +126,18 @@ class Fit:
     tau2: float
     beta: Floats
     covariance: Floats
-    frame: pd.DataFrame
+    rows: pd.DataFrame | None = None
+    shared: Fit | None = None
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The rows that enter, as given; made on demand when only numbers were given."""
+        return pd.DataFrame({"yi": self.yi, "vi": self.vi}) if self.rows is None else self.rows
+
+    @property
+    def variance_fit(self) -> Fit:
+        """The fit whose studies gave tau²: this one, or the one of all subgroups that share it."""
+        return self.shared or self
 
     @property
     def x(self) -> Floats:
@@ -239,11 +255,72 @@ class Pooled:
         )
 
     @cached_property
+    def vif(self) -> pd.DataFrame:
+        """How much each moderator's variance grows because the moderators resemble each other.
+
+        One row per term of the model (the columns of a factor together): `columns`, `vif` and
+        `per_column`. The generalised variance inflation factor is ``det(R11) det(R22) / det(R)``
+        for the correlations R of the coefficients without the intercept, and `per_column` is
+        ``vif**(1 / (2 columns))``, which compares across terms (Fox & Monette 1992,
+        doi 10.1080/01621459.1992.10475190). 1 is no inflation. Empty without moderators.
+
+        >>> from retroevidence.meta.pool import pool
+        >>> x = [[1, 2], [2, 1], [3, 5], [4, 3], [5, 7]]
+        >>> pool(yi=[0.1, 0.3, 0.8, 0.9, 0.7], vi=[0.02] * 5, mods=x).vif["vif"].round(3).tolist()
+        [2.636, 2.636]
+        """
+        which = self.fit.design.moderators
+        covariance = self.fit.covariance[np.ix_(which, which)]
+        scale = np.sqrt(np.diag(covariance))
+        correlation = covariance / np.outer(scale, scale)
+        rows = []
+        for term, columns in self.fit.design.terms.items():
+            own = [which.index(i) for i in columns]
+            rest = [i for i in range(len(which)) if i not in own]
+            # Logarithms, as determinants of many columns underflow.
+            own_part, rest_part, whole = (
+                np.linalg.slogdet(correlation[np.ix_(part, part)])[1]
+                for part in (own, rest, own + rest)
+            )
+            size = float(own_part + rest_part - whole)
+            vif, per_column = math.exp(size), math.exp(size / (2 * len(own)))
+            rows.append((term, len(own), vif, per_column))
+        return pd.DataFrame(rows, columns=["term", "columns", "vif", "per_column"])
+
+    @cached_property
     def tau2_ci(self) -> Interval:
         """Q-profile confidence limits for tau²."""
-        if self.method == "CE" or self.q_df == 0:
+        fit = self.fit.variance_fit
+        if self.method == "CE" or len(fit.yi) == fit.x.shape[1]:
             return NO_INTERVAL
-        return Interval(*q_profile(self.fit.yi, self.fit.vi, self.fit.x, self.level))
+        return Interval(*q_profile(fit.yi, fit.vi, fit.x, self.level))
+
+    def tau2_interval(
+        self, kind: str = "q-profile", *, level: float | None = None, a: float = 0.0
+    ) -> Tau2Interval:
+        """Return limits for tau², tau, I² and H² by a named method.
+
+        Parameters
+        ----------
+        kind, level, a
+            As in :func:`retroevidence.meta.tau2_intervals.tau2_interval`: "q-profile", "profile",
+            "generalised-q" (with weights ``1/(vi + a)``) or "higgins-thompson".
+
+        Returns
+        -------
+        Tau2Interval
+            Limits that show themselves.
+
+        Examples
+        --------
+        >>> from retroevidence.meta.pool import pool
+        >>> pooled = pool(yi=[0.0, 1.0, 3.0, 2.0], vi=[0.1, 0.2, 0.3, 0.1])
+        >>> round(pooled.tau2_interval("profile").tau2.low, 3)
+        0.286
+        """
+        from retroevidence.meta.tau2_intervals import tau2_interval
+
+        return tau2_interval(self, kind, level=level, a=a)
 
     @cached_property
     def i2_ci(self) -> Interval:
@@ -258,7 +335,8 @@ class Pooled:
     def _from_tau2_ci(self, which: int) -> Interval:
         if math.isnan(self.tau2_ci.low):
             return NO_INTERVAL
-        low, high = (i2_h2(limit, self.fit.vi, self.fit.x)[which] for limit in self.tau2_ci)
+        fit = self.fit.variance_fit
+        low, high = (i2_h2(limit, fit.vi, fit.x)[which] for limit in self.tau2_ci)
         return Interval(low, high)
 
     @property
@@ -348,6 +426,62 @@ class Pooled:
             index=index,
         )
 
+    def prediction_interval(
+        self,
+        kind: str,
+        *,
+        level: float | None = None,
+        seed: int = 0,
+        draws: int = 25_000,
+    ) -> Interval:
+        """Return a prediction interval for a new study's true effect by a named method.
+
+        Parameters
+        ----------
+        kind, level, seed, draws
+            As in :func:`retroevidence.meta.prediction.prediction_interval`: "z", "t", "hk", "hts",
+            "hk-pr" or "bootstrap".
+
+        Returns
+        -------
+        Interval
+            On the scale of the effects.
+
+        Examples
+        --------
+        >>> from retroevidence.meta.pool import pool
+        >>> pooled = pool(yi=[0.1, 0.3, 0.8, 0.2], vi=[0.02, 0.03, 0.05, 0.01])
+        >>> pooled.prediction_interval("hk") == pooled.prediction
+        True
+        """
+        from retroevidence.meta.prediction import prediction_interval
+
+        return prediction_interval(self, kind, level=level, seed=seed, draws=draws)
+
+    def probability(self, *, above: float | None = None, below: float | None = None) -> Passing:
+        """Return how likely the true effect of a new study lies beyond a mark.
+
+        Parameters
+        ----------
+        above, below : float
+            The mark, as in :func:`retroevidence.meta.prediction.probability`; give one of the two.
+
+        Returns
+        -------
+        Passing
+            The chance for one new study, and the share of all true effects with its interval.
+
+        Examples
+        --------
+        >>> from retroevidence.meta.pool import pool
+        >>> pooled = pool(yi=[0.1, 0.3, 0.8, 0.2], vi=[0.02, 0.03, 0.05, 0.01])
+        >>> round(pooled.probability(above=0).probability, 2)
+        0.85
+        """
+        from retroevidence.meta.prediction import probability
+
+        return probability(self, above=above, below=below)
+
     @property
     def _has_moderators(self) -> bool:
         return bool(self.fit.design.moderators)
@@ -373,7 +507,7 @@ class Pooled:
         table: pd.DataFrame | None
         if self._has_moderators:
             pairs += self._moderator_lines()
-            table = _rounded(self.coefficients, digits)
+            table = rounded_coefficients(self.coefficients, digits)
         else:
             pairs += self._mean_lines(level, digits)
             table = self._study_table(digits) if with_studies else None
@@ -514,7 +648,27 @@ def decimals(size: float) -> int:
     return min(10, max(1, 2 - math.floor(math.log10(size))))
 
 
-def _rounded(coefficients: pd.DataFrame, digits: int) -> pd.DataFrame:
+def rounded_coefficients(coefficients: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
+    """Write a table of coefficients for reading.
+
+    Parameters
+    ----------
+    coefficients : pandas.DataFrame
+        Columns term, estimate, se, p_value, ci_low and ci_high.
+    digits : int
+        Decimals at least.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Texts: term, estimate, se, ci_low, ci_high, p.
+
+    Examples
+    --------
+    >>> row = {"term": "dose", "estimate": 1.5, "se": 0.5, "p_value": 0.01}
+    >>> rounded_coefficients(pd.DataFrame([row | {"ci_low": 0.5, "ci_high": 2.5}]))["p"].tolist()
+    ['0.010']
+    """
     shown = {"term": coefficients["term"]}
     for name in ("estimate", "se", "ci_low", "ci_high"):
         shown[name] = pd.Series(

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.batch import pool_batch
-from retroevidence.meta.influence import influence
+from retroevidence.meta.influence import check_own_tau2, deletions, influence
+from retroevidence.meta.permutation import permutation_test
 from retroevidence.meta.result import Pooled, study_names
 
-__all__ = ["cumulative", "gosh", "influence", "leave_one_out"]
+__all__ = ["cumulative", "gosh", "influence", "leave_one_out", "permutation_test"]
 
 Bools = NDArray[np.bool_]
 
@@ -54,24 +55,15 @@ def leave_one_out(pooled: Pooled, *, by: str | None = None) -> pd.DataFrame:
     3        3     0.370  0.086
     """
     _plain_mean(pooled)
-    frame = pooled.fit.frame
-    if by is None:
-        names, index = study_names(frame), frame.index
-        without = ~np.eye(pooled.k, dtype=bool)
-    else:
-        if by not in frame.columns:
-            raise unknown_name("column", by, map(str, frame.columns))
-        codes, values = pd.factorize(frame[by], use_na_sentinel=False)
-        names, index = [str(value) for value in values], pd.RangeIndex(len(values))
-        without = codes != np.arange(len(values))[:, None]
-    if not without.any(axis=1).all():
+    names, index, members = deletions(pooled, by)
+    if members.all(axis=1).any():
         raise PoolError("leaving one out leaves nothing: give a result of at least two studies.")
-    fits = _fits(pooled, without).set_axis(index, axis=0)
+    fits = _fits(pooled, ~members).set_axis(index, axis=0)
     fits.insert(0, "left_out", names)
     return fits
 
 
-def cumulative(pooled: Pooled, order: Any = None) -> pd.DataFrame:
+def cumulative(pooled: Pooled, order: Any = None, *, by: str | None = None) -> pd.DataFrame:
     """Pool the first study, the first two, and so on (Lau et al. 1992).
 
     Parameters
@@ -81,19 +73,23 @@ def cumulative(pooled: Pooled, order: Any = None) -> pd.DataFrame:
     order : str or array_like, shape (k,), optional
         What to sort the studies by, ascending: a column of ``pooled.studies``, or one value per
         study such as the year. By default the order of the rows. Ties keep that order.
+    by : str, optional
+        Column of ``pooled.studies``; all effects with the same value are added together, when the
+        first of them comes up.
 
     Returns
     -------
     pandas.DataFrame
         One row per study in the order they are added, with their index: added, then the columns of
-        `leave_one_out`. The first row is the first study alone, without tau².
+        `leave_one_out`. The first row is the first study alone, without tau². With `by`, one row
+        per value.
 
     Raises
     ------
     PoolError
         If the result has moderators, or `order` has another length or missing values.
     UnknownNameError
-        If `order` is a name but no column.
+        If `order` is a name but no column, or `by` is no column.
 
     Examples
     --------
@@ -120,12 +116,12 @@ def cumulative(pooled: Pooled, order: Any = None) -> pd.DataFrame:
         if keys.isna().any():
             raise PoolError("order has missing values; fill them, or leave those studies out.")
         rank = keys.reset_index(drop=True).sort_values(kind="stable").index.to_numpy()
-    place = np.empty(pooled.k, dtype=int)
-    place[rank] = np.arange(pooled.k)
-    fits = _fits(pooled, place <= np.arange(pooled.k)[:, None])
-    names = study_names(frame)
-    fits.insert(0, "added", [names[i] for i in rank])
-    return fits.set_axis(frame.index[rank], axis=0)
+    names, index, members = deletions(pooled, by)
+    # Where each study or cluster first comes up: True is the largest of a row of booleans.
+    turn = np.argsort(members[:, rank].argmax(axis=1), kind="stable")
+    fits = _fits(pooled, np.logical_or.accumulate(members[turn], axis=0))
+    fits.insert(0, "added", [names[i] for i in turn])
+    return fits.set_axis(index[turn], axis=0)
 
 
 def gosh(pooled: Pooled, *, max_subsets: int = 2**15, seed: int | None = None) -> pd.DataFrame:
@@ -214,6 +210,7 @@ def _fits(pooled: Pooled, members: Bools) -> pd.DataFrame:
 
 
 def _plain_mean(pooled: Pooled) -> None:
+    check_own_tau2(pooled)
     if pooled.fit.design.names != ("intercept",):
         raise PoolError(
             "this result has moderators; pool without mods=, or use influence, which allows them."

@@ -31,6 +31,9 @@ section.claim { margin-top: 2.5rem; padding-top: 1.25rem; border-top: 1px solid 
 .facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1rem; margin: .75rem 0; }
 .facts dt { color: var(--grey); }
 .facts dd { margin: 0; max-width: 40rem; overflow-wrap: anywhere; }
+ul.references { list-style: none; padding: 0; }
+ul.references li { padding-left: 1.5rem; text-indent: -1.5rem; margin-bottom: .45rem;
+  overflow-wrap: anywhere; }
 .facts ul { margin: 0; padding-left: 1.1rem; }
 .scroll { overflow-x: auto; margin: .5rem 0 1rem; }
 table { border-collapse: collapse; font-size: .875rem; line-height: 1.4; width: 100%; }

@@ -77,6 +77,8 @@ class Findings:
         Published pooled values beside ours, and what can be recomputed of them.
     sources : mapping of str to (str, str)
         Address and place of each row of arms, contrasts, reviews and safety, by its id.
+    references : tuple of str
+        The references of the studies that bear on a claim, as lines of HTML.
     """
 
     title: str
@@ -96,6 +98,7 @@ class Findings:
     reviews_redone: pd.DataFrame = field(default_factory=pd.DataFrame)
     cochrane_redone: pd.DataFrame = field(default_factory=pd.DataFrame)
     sources: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    references: tuple[str, ...] = ()
 
 
 def find(data: Data = None, progress: Progress | None = None, steps: int = 0) -> Findings:
@@ -131,6 +134,7 @@ def find(data: Data = None, progress: Progress | None = None, steps: int = 0) ->
     from retroevidence.claims.reviews import redo_cochrane, redo_reviews
     from retroevidence.claims.trace import trace
     from retroevidence.claims.without_flagged import compare_verdicts
+    from retroevidence.report.cited import references
 
     names = tables(data)
     ids = [str(claim_id) for claim_id in load("claims", data)["claim_id"]]
@@ -179,6 +183,7 @@ def find(data: Data = None, progress: Progress | None = None, steps: int = 0) ->
         reviews_redone=reviews,
         cochrane_redone=cochrane,
         sources=_sources(data),
+        references=references(checks, data),
     )
 
 

@@ -28,19 +28,21 @@ if TYPE_CHECKING:
 
     from retroevidence.claims.check import Checked
     from retroevidence.meta.result import Pooled
+    from retroevidence.meta.trim_fill import TrimFill
 
 SIZE = (330.0, 270.0)
 # Below this, chance alone makes a funnel lopsided (Sterne et al. 2011, BMJ 343:d4002).
 ENOUGH = 10
 
 
-def funnel(result: Pooled | Checked, *, ax: Axes | None = None) -> Axes:
+def funnel(result: Pooled | Checked | TrimFill, *, ax: Axes | None = None) -> Axes:
     """Draw effects against their standard errors.
 
     Parameters
     ----------
-    result : Pooled or Checked
-        A pooled result, or a claim that has one.
+    result : Pooled, Checked or TrimFill
+        A pooled result, or what has one: a claim, or a trim and fill, whose added studies are
+        drawn hollow about its own mean.
     ax : matplotlib Axes, optional
         Where to draw; by default a new figure.
 
@@ -68,7 +70,7 @@ def funnel(result: Pooled | Checked, *, ax: Axes | None = None) -> Axes:
     >>> float(funnel(pooled, ax=Figure().add_subplot()).get_ylim()[1])
     0.0
     """
-    pooled = pooled_of(result)
+    pooled = pooled_of(result)  # type: ignore[arg-type]
     if pooled is None or not len(pooled.studies):
         raise PoolError("there is no pooled result, so there is no funnel to draw.")
     if has_moderators(pooled):
@@ -79,6 +81,9 @@ def funnel(result: Pooled | Checked, *, ax: Axes | None = None) -> Axes:
     yi, se = column_of(pooled.studies, "yi"), np.sqrt(column_of(pooled.studies, "vi"))
     sized = np.isfinite(yi) & np.isfinite(se)
     yi, se = yi[sized], se[sized]
+    added = np.zeros(len(yi), dtype=bool)
+    if "filled" in pooled.studies:
+        added = pooled.studies["filled"].to_numpy(dtype=bool)[sized]
     deepest = 1.08 * float(se.max(initial=0.0)) or 1.0
     reach = 1.959963984540054 * deepest
     centre = pooled.estimate
@@ -101,7 +106,9 @@ def funnel(result: Pooled | Checked, *, ax: Axes | None = None) -> Axes:
         if not math.isnan(scale.null):
             ax.axvline(scale.null, color=LINE, lw=0.8, zorder=1)
         ax.axvline(centre, color=ACCENT, lw=1.0, zorder=2)
-        ax.plot(yi, se, marker="o", ms=5, mfc=GREY, mec=INK, mew=0.5, ls="none", zorder=3)
+        for which, face in ((~added, GREY), (added, "white")):
+            ax.plot(yi[which], se[which], marker="o", ms=5, mfc=face, mec=INK, mew=0.5, ls="none",
+                    zorder=3)  # fmt: skip
         for name in ("right", "top"):
             ax.spines[name].set_visible(False)
         marks = scale.ticks(low - pad, high + pad)
@@ -112,7 +119,7 @@ def funnel(result: Pooled | Checked, *, ax: Axes | None = None) -> Axes:
             text.set(**font(SMALL), color=INK)
         ax.set_xlabel(axis_label(pooled.measure, pooled.studies), color=INK, **font(BODY))
         ax.set_ylabel("Standard error", color=INK, **font(BODY))
-        k = int(sized.sum())
+        k = int((~added).sum())
         if k < ENOUGH:
             ax.set_title(
                 f"{k} studies: too few to judge asymmetry (at least {ENOUGH} needed)",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from retroevidence.claims import certainty, rules
+from retroevidence.report.cited import reference_list
 from retroevidence.report.css import CSS
 from retroevidence.report.findings import Findings
 from retroevidence.report.half_reported import half_reported
@@ -27,6 +28,7 @@ CONTENTS = (
     ("possible", "Are the printed numbers possible"),
     ("reviews-redone", "Published reviews redone"),
     ("citations", "Citation audit"),
+    ("references", "References"),
     ("agreement", "Read twice"),
     ("data", "Data and versions"),
     ("limits", "Limits"),
@@ -83,6 +85,7 @@ def page(findings: Findings, figures: Mapping[str, Mapping[str, str]]) -> str:
                         redone(findings.reviews_redone, findings.cochrane_redone, findings.sources),
                     ),
                     _citations(findings.citations),
+                    _references(findings.references),
                     _agreement(findings.agreement),
                     _data(findings),
                     _limits(findings),
@@ -188,6 +191,11 @@ def _reference(row: Mapping[Any, Any]) -> Markup:
 
 def _record(line: str, url: str) -> Piece:
     return link(url, line) if line else "none"
+
+
+def _references(lines: Sequence[str]) -> Markup:
+    intro = f"The {len(lines)} studies with a result that bears on a claim."
+    return _section("references", el("p", intro), reference_list(lines))
 
 
 def _agreement(frame: pd.DataFrame) -> Markup:
