@@ -7,7 +7,8 @@ not assessed, and in how many the damaged field was named.
 
     python benchmarks/citation_damage.py        # writes citation_damage.csv beside itself
 
-Everything is drawn with a fixed seed, so the same bibliography gives the same table.
+Everything is drawn with a fixed seed from the entries named in ``citation_damage_keys.txt``, so
+that the table does not change with every new entry of the bibliography.
 """
 
 from __future__ import annotations
@@ -49,9 +50,16 @@ KINDS = {
 }
 
 
+def library() -> pd.DataFrame:
+    """Return the records to look in."""
+    keys = Path(__file__).with_name("citation_damage_keys.txt").read_text(encoding="utf-8").split()
+    table = read_references(bibliography_path())
+    return table[table["key"].isin(keys)].reset_index(drop=True)
+
+
 def records() -> pd.DataFrame:
     """Return the entries to damage: those that show authors, title, journal and year."""
-    table = read_references(bibliography_path())
+    table = library()
     shown = table[["authors", "title", "journal", "year"]].notna().all(axis=1)
     return table[shown].reset_index(drop=True)
 
@@ -150,18 +158,18 @@ def printed(table: pd.DataFrame) -> str:
 def judge(table: pd.DataFrame, kind: str) -> pd.DataFrame:
     """Damage, print, parse and audit; one row per reference, with the verdict."""
     made = damaged(table, kind, random.Random(f"{SEED} {kind}"))
-    library = read_references(bibliography_path())
+    known = library()
     if kind == "record not in the library":
         # Each reference is looked up in a library without its own record.
         rows = references_of_text(printed(made))
         parts = [
-            audit_list([row], [Records(library[library["key"] != key], "bibliography")], "")
+            audit_list([row], [Records(known[known["key"] != key], "bibliography")], "")
             for row, key in zip(rows, made["key"], strict=True)
         ]
         found = pd.concat(parts, ignore_index=True)
     else:
         rows = references_of_text(printed(made))
-        found = audit_list(rows, [Records(library, "bibliography")], "")
+        found = audit_list(rows, [Records(known, "bibliography")], "")
     return found.assign(key=made["key"].tolist())
 
 
