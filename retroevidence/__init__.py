@@ -34,6 +34,7 @@ _WHERE = {
     "cite": "loaders.formatted",
     "format_references": "loaders.formatted",
     "PubMed": "loaders.pubmed",
+    "NetworkError": "errors",
     "new": "loaders.scaffold",
     "effect_size": "effects.measures",
     "effect_sizes": "effects.from_table",
@@ -47,6 +48,7 @@ _WHERE = {
     "pool_censored": "meta.censored",
     "PooledCensored": "meta.censored",
     "combine": "meta.combine",
+    "pool_many": "meta.many",
     "pool_counts": "meta.pool_counts",
     "PooledCounts": "meta.pool_counts",
     "pool_glmm": "meta.glmm",
@@ -96,6 +98,7 @@ if TYPE_CHECKING:
     from retroevidence.effects.crossover import paired_difference
     from retroevidence.effects.from_table import effect_sizes
     from retroevidence.effects.measures import effect_size, measures
+    from retroevidence.errors import NetworkError
     from retroevidence.loaders.bibliography import bibliography, reference
     from retroevidence.loaders.cards import describe, study
     from retroevidence.loaders.duplicates import deduplicate
@@ -111,6 +114,7 @@ if TYPE_CHECKING:
     from retroevidence.meta.censored import PooledCensored, pool_censored
     from retroevidence.meta.glmm import pool_glmm
     from retroevidence.meta.glmm_result import PooledGLMM
+    from retroevidence.meta.many import pool_many
     from retroevidence.meta.pool import pool
     from retroevidence.meta.pool_counts import PooledCounts, pool_counts
     from retroevidence.meta.result import Pooled

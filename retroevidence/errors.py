@@ -22,6 +22,10 @@ class UnknownNameError(RetroEvidenceError):
     """A table, column, study, claim or method that does not exist."""
 
 
+class NetworkError(RetroEvidenceError):
+    """A service on the network that gives no usable answer."""
+
+
 class TableError(RetroEvidenceError):
     """A cell, column or file that breaks the record of its table.
 

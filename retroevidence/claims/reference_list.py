@@ -122,7 +122,7 @@ class OnPubMed:
     Parameters
     ----------
     client : PubMed
-        Anything with ``search(query, max_results=…)`` and ``fetch(ids)``.
+        Anything with ``search(query, max_results=…)`` that returns a table of records.
 
     Examples
     --------
@@ -138,9 +138,8 @@ class OnPubMed:
     def find(self, cited: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:
         """Ask until a question brings records; return them and the number of questions."""
         for asked, query in enumerate(queries(cited), 1):
-            ids = self.client.search(query, max_results=MOST_CANDIDATES)
-            if len(ids):
-                frame = self.client.fetch(ids)
+            frame = self.client.search(query, max_results=MOST_CANDIDATES)
+            if len(frame):
                 found = table_of(frame.to_dict("records"), self.where)
                 rows = [
                     {str(k): "" if pd.isna(v) else str(v) for k, v in row.items()}
@@ -346,7 +345,7 @@ def _sources(library: Any, pubmed: Any, data: Any) -> list[Source]:
         path = Path(library)
         sources.append(Records(read_references(path), path.name))
     if pubmed is not None:
-        if not (hasattr(pubmed, "search") and hasattr(pubmed, "fetch")):
+        if not hasattr(pubmed, "search"):
             raise RetroEvidenceError("pubmed is no client; give rv.PubMed(email=...).")
         sources.append(OnPubMed(pubmed))
     return sources

@@ -1,57 +1,48 @@
-"""PubMed: search it and fetch records as a table.
+"""PubMed: search it, fetch records as a table, keep every answer.
 
-pymed builds the requests and reads the fields. This layer gives it what it lacks: a time limit,
-bounded repeats, safe XML, and records cleaned before they are read, so that identifiers of the
-reference list are not taken for the article's own and a title does not end at its first italic.
+pymed builds the requests and reads the fields. Around it stand a patient and polite connection
+(`pubmed_http`), safe XML (`pubmed_xml`), records made readable for pymed (`pubmed_record`),
+searches beyond PubMed's window (`pubmed_search`) and a store of every answer (`pubmed_store`).
 """
 
 from __future__ import annotations
 
+import os
 import re
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
-from xml.etree.ElementTree import Element
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
-from retroevidence.errors import RetroEvidenceError
-
-if TYPE_CHECKING:
-    import requests
-
-_COLUMNS = ["pmid", "title", "abstract", "authors", "journal", "year", "volume", "issue"]
-_COLUMNS += ["pages", "doi", "pmcid", "publication_types"]
-
-#: PubMed's own limit for one search.
-MOST_RESULTS = 10_000
+from retroevidence.errors import NetworkError, RetroEvidenceError, unknown_name
+from retroevidence.loaders.pubmed_fetch import fetched, reread
+from retroevidence.loaders.pubmed_found import Found
+from retroevidence.loaders.pubmed_http import Service
+from retroevidence.loaders.pubmed_record import COLUMNS
+from retroevidence.loaders.pubmed_search import find, stamp
+from retroevidence.loaders.pubmed_store import Kept, Store
 
 _NCBI = "https://eutils.ncbi.nlm.nih.gov"
 _TOOLS = "/entrez/eutils"
 
-# NCBI allows three requests a second without a key; another server sets its own limit.
-_PAUSE_S = 0.34
-
-# Ids in one request: keeps its address well below the 8 kB that servers take.
+# Records in one request: about 2 MB, lost at most when a connection drops.
 _BATCH = 200
 
-_FIRST_WAIT_S = 0.5
-_LONGEST_WAIT_S = 30.0
-_PASSING = {429, 500, 502, 503, 504}
-
-# Parts of a record that hold titles, authors and identifiers of other works, or the abstract in
-# another language.
-_FOREIGN = {"ReferenceList", "CommentsCorrectionsList", "OtherAbstract", "InvestigatorList"}
-
-_RAISED = str.maketrans("0123456789+-−=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ")
-_LOWERED = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
+_TYPES = dict.fromkeys([*COLUMNS, "state", "fetched"], "string")
+_TYPES |= {"year": "Int64", "retracted": "boolean"}
 
 
 @dataclass(frozen=True)
 class PubMed:
     """A client of PubMed (NCBI E-utilities) or of a server that speaks like it.
+
+    Requests keep to NCBI's limit, three a second or ten with a key, together with those of every
+    other client in the program. They are repeated after a passing failure.
 
     Parameters
     ----------
@@ -62,10 +53,25 @@ class PubMed:
     tool : str, optional
         Name of the program that asks.
     timeout : float, optional
-        Longest wait for an answer, in seconds.
+        Longest wait for an answer to begin or to go on, in seconds; a whole answer may take ten
+        times as long.
     retries : int, optional
-        How often a request is repeated after a passing failure (statuses 429, 500, 502, 503,
-        504, a dropped connection, no answer in time). Waits double from half a second.
+        How often a request is repeated after a passing failure (statuses 408, 429, 500, 502,
+        503, 504, a dropped connection, no answer in time, an answer that breaks off or is
+        garbled). Waits double from half a second up to a minute, and never undercut the server's
+        Retry-After.
+    api_key : str, optional
+        Your NCBI key, which raises the limit to ten requests a second. Never shown.
+    store : path, optional
+        A file that keeps every answer with its date (SQLite; made when needed). With it an
+        interrupted fetch goes on where it stopped, and a search can be rerun offline.
+    offline : bool, optional
+        Answer from the store alone, whatever the age of what it holds.
+    max_age_days : float, optional
+        A kept record younger than this is not fetched again; 0 fetches every record anew.
+    progress : bool, optional
+        Show a progress bar on the terminal's error output while records are fetched. Never shown
+        where there is no terminal.
 
     Examples
     --------
@@ -80,54 +86,123 @@ class PubMed:
     tool: str = "retroevidence"
     timeout: float = 30.0
     retries: int = 3
-    _asked: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
+    api_key: str | None = field(default=None, repr=False)
+    store: str | os.PathLike[str] | None = None
+    offline: bool = False
+    max_age_days: float = 7.0
+    progress: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse settings under which no request could end."""
-        if not self.timeout > 0 or self.retries < 0:
+        """Refuse settings under which no request could end, or none could be made."""
+        if not 0 < self.timeout < float("inf") or not 0 <= self.retries <= 20:
             raise RetroEvidenceError(
                 f"timeout is {self.timeout!r} and retries is {self.retries!r}; "
-                "give a timeout above 0 seconds and 0 or more retries."
+                "give a timeout above 0 seconds and 0 to 20 retries."
             )
+        if not self.max_age_days >= 0:
+            raise RetroEvidenceError(f"max_age_days is {self.max_age_days!r}; give 0 or more days.")
+        if self.base_url is not None and not re.match(r"https?://[^\s/]", self.base_url):
+            raise RetroEvidenceError(
+                f"base_url is {self.base_url!r}; give an address that begins with https:// or "
+                "http://."
+            )
+        if self.api_key is not None and not re.fullmatch(r"\S+", self.api_key):
+            raise RetroEvidenceError("api_key is empty or holds blanks; copy it once more.")
+        if self.offline and self.store is None:
+            raise RetroEvidenceError("offline needs the file that keeps the answers; give store.")
 
-    def search(self, query: str, max_results: int = 20) -> pd.DataFrame:
+    def search(
+        self,
+        query: str,
+        max_results: int | None = 20,
+        *,
+        since: str | date | None = None,
+    ) -> pd.DataFrame:
         """Search PubMed and fetch the records found.
+
+        Parameters
+        ----------
+        query, max_results, since
+            As for :meth:`find`.
+
+        Returns
+        -------
+        DataFrame
+            As :meth:`fetch`; no row if nothing was found. ``.attrs`` holds the query, the date,
+            the count of all records found and what PubMed ignored.
+
+        Raises
+        ------
+        RetroEvidenceError
+            As for :meth:`find` and :meth:`fetch`.
+        """
+        found = self.find(query, max_results, since=since)
+        table = self.fetch(found.ids)
+        told = found.to_dict()
+        table.attrs |= {name: told[name] for name in ("query", "date", "count", "notes")}
+        return table
+
+    def find(
+        self,
+        query: str,
+        max_results: int | None = None,
+        *,
+        since: str | date | None = None,
+    ) -> Found:
+        """Search PubMed for ids, and keep the answer in the store if there is one.
+
+        PubMed serves the first 9,999 records of a search; beyond that the search is split by the
+        day of entry. The notes of the answer say what could not be reached even so.
 
         Parameters
         ----------
         query : str
             As typed into PubMed's own search box.
         max_results : int, optional
-            How many records at most, from 1 to 10 000; PubMed's order (newest first).
+            How many ids at most, in PubMed's order (newest first); all by default.
+        since : date or str, optional
+            Only records that entered PubMed on this day (``YYYY-MM-DD``) or later.
 
         Returns
         -------
-        DataFrame
-            As :meth:`fetch`; no row if nothing was found.
+        Found
+            Count, ids, date and notes. ``found.compare(older)`` says what is new, gone and same.
 
         Raises
         ------
         RetroEvidenceError
-            If the query is empty, `max_results` is out of range, or PubMed gives no usable
-            answer; the message says which.
+            If the query is empty, `max_results` is below 1, `since` is no day, the store is
+            damaged, or (offline) no such search was kept.
+        NetworkError
+            If PubMed gives no usable answer; the message says what it gave.
         """
         if not query.strip():
             raise RetroEvidenceError("the query is empty; say what to search for.")
-        if not 1 <= max_results <= MOST_RESULTS:
-            raise RetroEvidenceError(
-                f"max_results is {max_results!r}, but PubMed gives 1 to {MOST_RESULTS} records "
-                "of a search; narrow the query."
-            )
-        asked = {"term": query, "retmax": str(max_results), "retmode": "json"}
-        answer = self._ask("esearch.fcgi", asked)
-        try:
-            content = answer.json()
-        except ValueError:
-            raise self._odd(answer, "which is not JSON") from None
-        result = content.get("esearchresult") if isinstance(content, dict) else None
-        if not isinstance(result, dict) or "idlist" not in result:
-            raise self._odd(answer, "which holds no list of ids")
-        return self.fetch(result["idlist"][:max_results])
+        if max_results is not None and max_results < 1:
+            raise RetroEvidenceError(f"max_results is {max_results!r}; ask for 1 or more records.")
+        day = _day(since)
+        if self.offline:
+            return self._remembered(query, max_results, day)
+        store = self._store
+        if store is not None:
+            store.check()
+        with self._service.line() as line:
+            found = find(line, query, day, max_results, _now())
+        if store is not None:
+            store.keep_search(found)
+        return found
+
+    def kept(self, query: str | None = None) -> tuple[Found, ...]:
+        """Return the searches in the store, oldest first; those of one query, if it is given.
+
+        Raises
+        ------
+        RetroEvidenceError
+            If there is no store, or it is damaged.
+        """
+        if self._store is None:
+            raise RetroEvidenceError("no answers are kept; give PubMed a store.")
+        return tuple(self._store.searches(self._service.address, query))
 
     def fetch(self, ids: str | int | Iterable[str | int] | pd.DataFrame) -> pd.DataFrame:
         """Fetch records by their PubMed ids.
@@ -140,230 +215,157 @@ class PubMed:
         Returns
         -------
         DataFrame
-            One row per id, in the order asked, each id once: pmid, title, abstract (its labelled
-            parts on lines of their own), authors (``"Kale AA; Chavan SD"``; a group by its name),
-            journal, year, volume, issue, pages, doi, pmcid and publication_types
-            (``"; "`` between them). ``year`` is ``Int64``, the others ``string``; what a record
-            does not give is ``<NA>``. An id for which PubMed sends no record keeps its row, with
-            nothing but the id.
+            One row per id, in the order asked, each id once:
+
+            - pmid, title, abstract (its labelled parts on lines of their own), authors
+              (``"Kale AA; Chavan SD"``; a group by its name), journal, year, volume, issue,
+              pages, doi, pmcid, publication_types (``"; "`` between them);
+            - mesh (``"Walking/physiology*; Gait"``, * marks a major topic), languages,
+              vernacular_title, other_abstracts (``"[ger] …"``);
+            - retracted (whether a notice or the publication type says so), retraction_links,
+              correction_links and other_links (``"RetractionIn 7: J Gait. 2020"``, ``" | "``
+              between them; the articles cited are not among them);
+            - state: ``given``; ``given as 9`` if PubMed answers with the record 9 in its place;
+              ``deleted``; ``not given``; offline also ``not in the store``. Every row but a
+              given one holds nothing else than id and date;
+            - fetched, the moment of PubMed's answer in UTC.
+
+            ``year`` is ``Int64``, ``retracted`` ``boolean``, the others ``string``; what a
+            record does not give is ``<NA>``.
 
         Raises
         ------
         RetroEvidenceError
-            If an id is not a number, or PubMed gives no usable answer.
+            If an id is not a number, or the store is damaged.
+        NetworkError
+            If PubMed gives no usable answer. With a store, what came before is kept, and the
+            same call goes on from there.
         """
-        wanted = list(dict.fromkeys(_pmid(one) for one in _each(ids)))
-        records: dict[str, dict[str, Any]] = {}
-        for start in range(0, len(wanted), _BATCH):
-            batch = wanted[start : start + _BATCH]
-            answer = self._ask("efetch.fcgi", {"id": ",".join(batch), "retmode": "xml"})
-            for record in self._records(answer):
-                records[record["pmid"]] = record
-        rows = [records.get(pmid, {"pmid": pmid}) for pmid in wanted]
-        table = pd.DataFrame(rows, columns=_COLUMNS)
-        types = dict.fromkeys(_COLUMNS, "string") | {"year": "Int64"}
-        return table.replace("", None).astype(types)
+        wanted = list(dict.fromkeys(map(_pmid, _each(ids))))
+        have = self._recalled(wanted)
+        missing = [pmid for pmid in wanted if pmid not in have]
+        if missing and self.offline:
+            have |= {pmid: Kept(pmid, "not in the store", "") for pmid in missing}
+        elif missing:
+            with _bar(self.progress, len(wanted), len(have)) as advance:
+                for kept in self._batches(missing):
+                    have |= {one.pmid: one for one in kept}
+                    advance(len(kept))
+        rows = [_shown(have[pmid]) for pmid in wanted]
+        return pd.DataFrame(rows, columns=list(_TYPES)).astype(_TYPES)
 
-    def _records(self, answer: requests.Response) -> list[dict[str, Any]]:
-        from xml.etree.ElementTree import ParseError
+    def _batches(self, pmids: list[str]) -> Iterator[list[Kept]]:
+        """Fetch ids in batches, each kept before the next is asked for."""
+        from pymed.helpers import batches
 
-        from defusedxml.common import DefusedXmlException
-        from defusedxml.ElementTree import fromstring
-
+        store, done = self._store, 0
         try:
-            root = fromstring(answer.content)
-        except (ParseError, DefusedXmlException):
-            raise self._odd(answer, "which is not XML this library reads") from None
-        if root.tag != "PubmedArticleSet":
-            raise self._odd(answer, "which holds no records")
-        found = [_article(one) for one in root.iter("PubmedArticle")]
-        return found + [_book(one) for one in root.iter("PubmedBookArticle")]
+            with self._service.line() as line:
+                for batch in batches(pmids, _BATCH):
+                    kept = fetched(line, batch, stamp(_now()))
+                    if store is not None:
+                        store.keep_records(self._service.address, kept)
+                    done += len(batch)
+                    yield kept
+        except NetworkError as error:
+            if len(pmids) <= _BATCH:
+                raise
+            kept_so_far = (
+                f"{done} of {len(pmids)} records are kept in {self.store}, and the same call "
+                "goes on from there"
+                if store is not None
+                else f"{done} of {len(pmids)} records had come; with a store, the same call would "
+                "go on from there"
+            )
+            raise NetworkError(f"{str(error).removesuffix('.')}; {kept_so_far}.") from None
 
-    def _ask(self, tool: str, asked: Mapping[str, str]) -> requests.Response:
-        """Send one request, repeated while the failure may pass."""
-        import requests
-        from pymed.api import PubMed as Requests
+    def _recalled(self, pmids: list[str]) -> dict[str, Kept]:
+        """Return what the store holds of the ids, if it is young enough."""
+        if self._store is None:
+            return {}
+        have = self._store.records(self._service.address, pmids, strict=self.offline)
+        if not self.offline:
+            # A store may hold answers for as long as the calendar counts.
+            days = min(self.max_age_days, 365_000.0)
+            oldest = stamp(_now() - timedelta(days=days)) if days else "~"
+            have = {pmid: one for pmid, one in have.items() if one.fetched >= oldest}
+        return {pmid: reread(one) for pmid, one in have.items()}
 
-        client = Requests(tool=self.tool, email=self.email)
-        given = {name: value for name, value in client.parameters.items() if value is not None}
-        address = self._address(tool)
-        failure, wait = "", _FIRST_WAIT_S
-        for attempt in range(self.retries + 1):
-            if attempt:
-                time.sleep(min(wait, _LONGEST_WAIT_S))
-                wait *= 2
-            self._pause()
-            try:
-                answer = requests.get(address, params={**given, **asked}, timeout=self.timeout)
-            except (
-                requests.ConnectionError,
-                requests.Timeout,
-                requests.exceptions.ChunkedEncodingError,
-            ) as error:
-                timed_out = isinstance(error, requests.Timeout)
-                failure = f"no answer in {self.timeout:g} s" if timed_out else "no connection"
-                continue
-            except requests.RequestException as error:
-                raise RetroEvidenceError(f"{address} cannot be asked: {error}.") from None
-            if answer.status_code in _PASSING:
-                failure = f"status {answer.status_code}"
-                after = answer.headers.get("Retry-After", "")
-                wait = max(wait, float(after)) if after.isdecimal() else wait
-                continue
-            if answer.status_code != 200:
-                raise self._odd(answer, f"with status {answer.status_code}")
-            return answer
-        raise RetroEvidenceError(
-            f"{address} did not answer: {failure}, asked {self.retries + 1} times; "
-            "try again later, or check the connection and base_url."
-        )
+    def _remembered(self, query: str, most: int | None, since: str | None) -> Found:
+        """Answer a search from the store: the newest one that holds enough ids."""
+        same = [one for one in self.kept(query) if one.since == since]
+        if not same:
+            day = "" if since is None else f" since {since}"
+            raise unknown_name(f"search{day} in the store", query, [f.query for f in self.kept()])
+        enough = [one for one in same if len(one.ids) >= min(most or one.count, one.count)]
+        found = (enough or same)[-1]
+        notes = found.notes
+        if not enough:
+            notes += (f"kept with {len(found.ids)} of {found.count} ids",)
+        return replace(found, ids=found.ids[:most], notes=notes)
 
-    def _address(self, tool: str) -> str:
+    @cached_property
+    def _service(self) -> Service:
         base = (self.base_url or _NCBI).rstrip("/").removesuffix(_TOOLS)
-        return f"{base}{_TOOLS}/{tool}"
+        settings = (self.tool, self.email, self.api_key, self.timeout, self.retries)
+        return Service(base + _TOOLS, *settings)
 
-    def _pause(self) -> None:
-        """Keep to NCBI's limit: sleep until the last request lies far enough back."""
-        if self.base_url is None and self._asked:
-            time.sleep(max(0.0, self._asked[-1] + _PAUSE_S - time.monotonic()))
-        self._asked[:] = [time.monotonic()]
+    @cached_property
+    def _store(self) -> Store | None:
+        return None if self.store is None else Store(self.store)
 
-    def _odd(self, answer: requests.Response, what: str) -> RetroEvidenceError:
-        address = str(answer.url).partition("?")[0]
-        start = " ".join(answer.text[:300].split())[:80]
-        return RetroEvidenceError(
-            f"{address} gave an answer {what} (it begins: {start!r}); "
-            "check base_url, or try again later."
-        )
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _day(since: str | date | None) -> str | None:
+    if since is None:
+        return None
+    try:
+        day = since if isinstance(since, date) else date.fromisoformat(since)
+    except ValueError:
+        raise RetroEvidenceError(f"since is {since!r}; write the day as 2026-01-31.") from None
+    return day.strftime("%Y-%m-%d")
 
 
 def _each(ids: str | int | Iterable[str | int] | pd.DataFrame) -> Iterable[str | int]:
     if isinstance(ids, pd.DataFrame):
+        if "pmid" not in ids.columns:
+            raise unknown_name("column of the table", "pmid", map(str, ids.columns))
         return list(ids["pmid"])
     return [ids] if isinstance(ids, (str, int)) else ids
 
 
 def _pmid(one: object) -> str:
     text = str(one).strip()
-    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not int(text):
         raise RetroEvidenceError(
             f"{one!r} is not a PubMed id; give whole numbers such as 15029939."
         )
-    return text
+    return str(int(text))
 
 
-@lru_cache(maxsize=1)
-def _reader() -> Callable[..., Any]:
-    from pymed.article import PubMedArticle
-
-    class Reader(PubMedArticle):  # type: ignore[misc]
-        """pymed's reader of a record, without the date that it prints an error about."""
-
-        __slots__ = ()
-
-        def _extractPublicationDate(self, xml_element: Element) -> None:
-            return None
-
-    return Reader
+def _shown(one: Kept) -> dict[str, Any]:
+    told = {"pmid": one.pmid, "state": one.state, "fetched": one.fetched or None}
+    return (one.row or {}) | told
 
 
-def _article(record: Element) -> dict[str, Any]:
-    _clean(record)
-    read = _reader()(xml_element=record)
-    issue = record.find(".//Journal/JournalIssue")
-    pages = _text(record, ".//Pagination/MedlinePgn")
-    first, last = (_text(record, f".//Pagination/{end}Page") for end in ("Start", "End"))
-    return {
-        "pmid": _text(record, "./MedlineCitation/PMID") or read.pubmed_id,
-        "title": read.title,
-        "abstract": read.abstract,
-        "authors": _authors(read.authors),
-        "journal": read.journal,
-        "year": _year(record, ".//Journal/JournalIssue/PubDate"),
-        "volume": _text(issue, "Volume"),
-        "issue": _text(issue, "Issue"),
-        "pages": pages or "-".join(filter(None, (first, last))),
-        "doi": _first(read.doi) or _text(record, ".//ELocationID[@EIdType='doi']"),
-        "pmcid": _text(record, ".//ArticleId[@IdType='pmc']"),
-        "publication_types": _kinds(record),
-    }
+@contextmanager
+def _bar(shown: bool, total: int, done: int) -> Iterator[Callable[[int], None]]:
+    """Give a function that moves a progress bar on, or one that does nothing."""
+    if not (shown and sys.stderr.isatty()):
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-
-def _book(record: Element) -> dict[str, Any]:
-    """Read a book or a chapter; its publisher stands where an article has the journal."""
-    from pymed.book import PubMedBookArticle
-
-    _clean(record)
-    read = PubMedBookArticle(xml_element=record)
-    return {
-        "pmid": _text(record, "./BookDocument/PMID") or read.pubmed_id,
-        "title": _text(record, "./BookDocument/ArticleTitle") or read.title,
-        "abstract": read.abstract,
-        "authors": _authors(read.authors),
-        "journal": read.publisher,
-        "year": _year(record, ".//Book/PubDate"),
-        "doi": _first(read.doi),
-        "publication_types": _kinds(record),
-    }
-
-
-def _clean(record: Element) -> None:
-    """Change a record so that pymed reads it right."""
-    for parent in list(record.iter()):
-        for child in [child for child in parent if child.tag in _FOREIGN]:
-            parent.remove(child)
-    for part in record.iter("AbstractText"):
-        label = part.get("Label", "")
-        _flatten(part, f"{label}: " if label else "")
-    for tag in ("ArticleTitle", "BookTitle", "Title"):
-        for part in record.iter(tag):
-            _flatten(part)
-    for author in record.iter("Author"):
-        # pymed knows persons only; a group goes where it looks for the family name.
-        for name in author.findall("CollectiveName"):
-            name.tag = "LastName"
-            _flatten(name)
-
-
-def _flatten(part: Element, before: str = "") -> None:
-    """Replace inline markup by its text: italics lose nothing, 10<sup>2</sup> becomes 10²."""
-
-    def text(node: Element) -> str:
-        whole = (node.text or "") + "".join(text(child) + (child.tail or "") for child in node)
-        table = {"sup": _RAISED, "sub": _LOWERED}.get(node.tag)
-        if table and all(ord(letter) in table for letter in whole):
-            return whole.translate(table)
-        return whole
-
-    whole = " ".join(text(part).split())
-    for child in list(part):
-        part.remove(child)
-    part.text = before + whole if whole else None
-
-
-def _authors(people: Iterable[Mapping[str, str | None]]) -> str:
-    names = (f"{p['lastname'] or ''} {p['initials'] or ''}".strip() for p in people)
-    return "; ".join(filter(None, names))
-
-
-def _year(record: Element, path: str) -> int | None:
-    """Return the year of the issue; a range of dates (``2004 Dec-2005 Jan``) gives its first."""
-    for one in (f"{path}/Year", f"{path}/MedlineDate", ".//ArticleDate/Year"):
-        if found := re.search(r"\b\d{4}\b", _text(record, one)):
-            return int(found[0])
-    return None
-
-
-def _kinds(record: Element) -> str:
-    kinds = (" ".join("".join(kind.itertext()).split()) for kind in record.iter("PublicationType"))
-    return "; ".join(dict.fromkeys(filter(None, kinds)))
-
-
-def _first(lines: str | None) -> str:
-    """Take the first of the values that pymed joins by line ends."""
-    return (lines or "").partition("\n")[0].strip()
-
-
-def _text(element: Element | None, path: str) -> str:
-    found = None if element is None else element.find(path)
-    return "" if found is None else " ".join("".join(found.itertext()).split())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("records", total=total, completed=done)
+        yield lambda count: bar.advance(task, count)

@@ -1,0 +1,103 @@
+"""Many groups at once give what `pool` gives for each, and a broken group stops no other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from retroevidence.errors import PoolError, UnknownNameError
+from retroevidence.meta.many import pool_many
+from retroevidence.meta.pool import pool
+from retroevidence.meta.result import TESTS
+from retroevidence.meta.tau2 import METHODS
+
+
+def library(groups: int = 60) -> pd.DataFrame:
+    """Groups of 1 to 40 effects on scales from 1e-6 to 1e6, some without spread, shuffled."""
+    rng = np.random.default_rng(6)
+    parts = []
+    for n in range(groups):
+        k = int(rng.integers(1, 41)) if n % 7 else 2
+        scale = 10.0 ** rng.integers(-6, 7)
+        vi = rng.chisquare(3, k) / 20
+        tau = rng.choice([0.0, 0.1, 2.0])
+        yi = np.full(k, 0.3) if n % 11 == 0 else rng.normal(0.3, np.sqrt(vi + tau**2))
+        parts.append(pd.DataFrame({"id": f"g{n}", "yi": yi * scale, "vi": vi * scale**2}))
+    return pd.concat(parts).sample(frac=1, random_state=1)
+
+
+NAMES = {"ci_low": "ci.low", "ci_high": "ci.high", "pi_low": "prediction.low"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("test", TESTS)
+def test_every_group_is_pooled_as_if_alone(method, test):
+    table = library()
+    many = pool_many(table, method=method, test=test).set_index("id")
+    assert (many["reason"] == "").all()
+    for name, group in table.groupby("id"):
+        alone = pool(group[["yi", "vi"]], method=method, test=test)
+        row = many.loc[name]
+        # Both refine tau² to the last digits; 1e-10 leaves room for the order of sums.
+        size = alone.se
+        for ours, theirs in (
+            (row["estimate"], alone.estimate),
+            (row["se"], alone.se),
+            (row["ci_low"], alone.ci.low),
+            (row["ci_high"], alone.ci.high),
+            (row["pi_low"], alone.prediction.low),
+            (row["pi_high"], alone.prediction.high),
+        ):
+            assert ours == pytest.approx(theirs, rel=1e-10, abs=1e-10 * size, nan_ok=True)
+        assert row["tau2"] == pytest.approx(alone.tau2, rel=1e-9, abs=1e-12 * size**2, nan_ok=True)
+        assert row["k"] == alone.k
+        assert row["p_value"] == pytest.approx(alone.p_value, rel=1e-8, abs=1e-300)
+
+
+def test_a_group_that_cannot_be_pooled_gets_its_reason():
+    table = pd.DataFrame(
+        {
+            "id": ["ok", "zero", "gone", "ok", "far", None, "part"],
+            "yi": [0.1, 0.2, np.nan, 0.4, np.inf, 9.0, 0.5],
+            "vi": [0.1, 0.0, 0.1, 0.2, 0.1, 0.1, 0.2],
+        }
+    )
+    table = pd.concat([table, pd.DataFrame({"id": ["part"], "yi": [1.0], "vi": [np.inf]})])
+    many = pool_many(table).set_index("id")
+    assert list(many.index) == ["ok", "zero", "gone", "far", "part"]
+    assert many["reason"].to_dict() == {
+        "ok": "",
+        "zero": "vi must be above 0",
+        "gone": "no effect with a variance",
+        "far": "yi is infinite",
+        "part": "",
+    }
+    assert many["estimate"].notna().to_dict() == {
+        "ok": True,
+        "zero": False,
+        "gone": False,
+        "far": False,
+        "part": True,
+    }
+    assert many["left_out"].tolist() == [0, 0, 1, 0, 1]
+
+
+def test_groups_by_several_columns_keep_their_order_and_types():
+    table = pd.DataFrame({"a": [2, 1, 2, 1], "b": list("xyxx"), "yi": [1.0, 2, 3, 4], "vi": 1.0})
+    many = pool_many(table, by=["a", "b"])
+    assert many[["a", "b", "k"]].to_numpy().tolist() == [[2, "x", 2], [1, "y", 1], [1, "x", 1]]
+
+
+def test_an_empty_table_gives_an_empty_table():
+    many = pool_many(pd.DataFrame({"id": [], "yi": [], "vi": []}))
+    assert len(many) == 0
+    assert {"estimate", "pi_high", "reason"} <= set(many.columns)
+
+
+def test_wrong_questions():
+    table = pd.DataFrame({"id": [1], "yi": [1.0], "vi": [1.0]})
+    with pytest.raises(PoolError, match="no column group"):
+        pool_many(table, by="group")
+    with pytest.raises(UnknownNameError, match="REMLL"):
+        pool_many(table, method="REMLL")
