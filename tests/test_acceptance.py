@@ -1,5 +1,9 @@
-"""Published analyses against metafor 5.1-12 with tight tolerances (golden/README.md)."""
+"""Published analyses against metafor 5.1-12 with tight tolerances (golden/README.md).
 
+`WHERE` says which test answers which of the 27 acceptance cases, here and in the other files.
+"""
+
+import ast
 import json
 from pathlib import Path
 
@@ -203,3 +207,44 @@ def test_mcdaniel1994_correlations():
 
 def two_means(data):
     return {name.removesuffix("i"): data[name] for name in data if name[-1] == "i"}
+
+
+# The 27 cases -----------------------------------------------------------------------------------
+
+WHERE = {
+    "A1 BCG, REML": "acceptance bcg_every_estimator_and_test",
+    "A2 BCG, all estimators": "acceptance bcg_every_estimator_and_test",
+    "A3 BCG, intervals for tau²": "tau2_intervals against_metafor",
+    "A4 BCG, prediction intervals": (
+        "prediction named_intervals_do_not_depend_on_the_test_of_the_fit"
+    ),
+    "A5 BCG, regression on latitude": "acceptance bcg_meta_regression",
+    "A6 BCG, Mantel-Haenszel": "mantel_haenszel acceptance_of_bcg",
+    "A6 BCG, Peto": "peto acceptance",
+    "A7 BCG, influence": "sensitivity influence_matches_metafor_whatever_the_test",
+    "A7 BCG, leave-one-out": "sensitivity leave_one_out_matches_metafor",
+    "A7 BCG, cumulative": "sensitivity cumulative_by_year_matches_metafor",
+    "A8 first eight of BCG, exact permutation": "permutation acceptance_of_the_first_eight_trials",
+    "A10 Viechtbauer 2005, example 1": "acceptance viechtbauer2005",
+    "A11 collins1985b, fits and Q-profile": "acceptance collins1985b_with_q_profile",
+    "A11 collins1985b, profile likelihood": "tau2_intervals against_metafor",
+    "A12 linde2005": "acceptance linde2005_with_its_double_zero_added_by_hand",
+    "A13 normand1999, fits": "acceptance normand1999_smd",
+    "A13 normand1999, measures": "measures two_groups_normand1999",
+    "A14 raudenbush1985": "acceptance raudenbush1985",
+    "A14 raudenbush1985, weeks": "acceptance raudenbush1985_weeks_reaches_the_boundary",
+    "A15 morris2008": "measures same_people_twice_morris2008",
+    "A16 curtis1998": "acceptance curtis1998_log_ratio_of_means",
+    "A24 miller1978": "back freeman_tukey_against_miller_and_metafor",
+    "A25 mcdaniel1994": "acceptance mcdaniel1994_correlations",
+    "A26 quantiles": "recover mean_and_sd_from_quantiles",
+    "A27 yusuf1985": "peto acceptance",
+}
+
+
+@pytest.mark.parametrize("case", list(WHERE))
+def test_the_case_has_its_test(case):
+    file, name = WHERE[case].split()
+    source = (Path(__file__).parent / f"test_{file}.py").read_text(encoding="utf-8")
+    functions = {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+    assert f"test_{name}" in functions, f"{case}: test_{file}.py has no test_{name}"

@@ -56,7 +56,7 @@ def test_shift_moves_the_mean_and_nothing_else(pair, method, shift):
 
 
 @few
-@given(sets, methods, tests, st.sampled_from([1e-3, 1e6]))
+@given(sets, methods, tests, st.sampled_from([1e-9, 1e-6, 1e-3, 1e6, 1e9]))
 def test_unit_of_the_outcome(pair, method, test, factor):
     yi, vi = map(np.array, pair)
     one = pool(yi=yi, vi=vi, method=method, test=test)
@@ -94,6 +94,67 @@ def test_a_study_without_information_changes_nothing(pair, method):
     # where the likelihood is flat.
     assert two.estimate == pytest.approx(one.estimate, rel=1e-5, abs=1e-5)
     assert two.se == pytest.approx(one.se, rel=1e-5)
+
+
+@few
+@given(sets, st.sampled_from(["CE", "HS", "ML"]))
+def test_every_study_twice_halves_the_variance_and_nothing_else(pair, method):
+    # What counts in k alone keeps its tau²; estimators that count in k - 1 rightly do not.
+    yi, vi = map(np.array, pair)
+    one = pool(yi=yi, vi=vi, method=method, test="z")
+    two = pool(yi=np.tile(yi, 2), vi=np.tile(vi, 2), method=method, test="z")
+    assert two.tau2 == pytest.approx(one.tau2, **SLACK)
+    assert two.estimate == pytest.approx(one.estimate, **SLACK)
+    assert two.se * np.sqrt(2) == pytest.approx(one.se, **SLACK)
+    assert two.q == pytest.approx(2 * one.q, **SLACK)
+
+
+@few
+@given(sets, st.integers(0, 2))
+def test_a_study_in_two_halves_is_the_same_study(pair, which):
+    # Two results with the same value and twice the variance carry what the one carried.
+    yi, vi = map(np.array, pair)
+    halves = vi.copy()
+    halves[which] *= 2
+    one = pool(yi=yi, vi=vi, method="CE", test="z")
+    two = pool(
+        yi=np.append(yi, yi[which]), vi=np.append(halves, halves[which]), method="CE", test="z"
+    )
+    assert two.estimate == pytest.approx(one.estimate, rel=1e-10, abs=1e-12)
+    assert two.se == pytest.approx(one.se, rel=1e-12)
+    assert two.q == pytest.approx(one.q, rel=1e-9)
+
+
+@few
+@given(sets, methods, tests)
+def test_as_the_studies_agree_tau2_goes_to_zero_and_the_mean_to_the_common_one(pair, method, test):
+    yi, vi = map(np.array, pair)
+    near = 0.5 + 1e-4 * (yi - 0.5)
+    one = pool(yi=near, vi=vi, method=method, test=test)
+    common = pool(yi=near, vi=vi, method="CE", test=test)
+    # Sidik and Jonkman's estimator is never 0; it has shrunk with the square of the differences.
+    assert one.tau2 <= (1e-6 if method == "SJ" else 0)
+    assert one.estimate == pytest.approx(common.estimate, rel=1e-6)
+    assert one.se == pytest.approx(common.se, rel=1e-4)
+
+
+@few
+@given(sets, st.sampled_from(["q-profile", "profile", "generalised-q"]), st.sampled_from([-7.0, 3]))
+def test_intervals_of_tau2_ignore_order_shift_and_sign(pair, kind, shift):
+    yi, vi = map(np.array, pair)
+    wanted = pool(yi=yi, vi=vi).tau2_interval(kind).tau2
+    for other in ((yi[::-1], vi[::-1]), (yi + shift, vi), (-yi, vi)):
+        found = pool(yi=other[0], vi=other[1]).tau2_interval(kind).tau2
+        assert found == pytest.approx(wanted, rel=1e-6, abs=1e-8)
+
+
+@few
+@given(sets, st.sampled_from(["z", "t", "hk", "hts", "hk-pr"]))
+def test_prediction_intervals_move_with_the_effects(pair, kind):
+    yi, vi = map(np.array, pair)
+    low, high = pool(yi=yi, vi=vi).prediction_interval(kind)
+    flipped = pool(yi=3 - 2 * yi, vi=4 * vi).prediction_interval(kind)
+    assert flipped == pytest.approx((3 - 2 * high, 3 - 2 * low), rel=1e-6, abs=1e-7)
 
 
 @few

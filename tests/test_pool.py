@@ -12,6 +12,9 @@ from retroevidence.errors import PoolError, RetroEvidenceError, UnknownNameError
 from retroevidence.meta.pool import pool
 from retroevidence.meta.regression import Design
 from retroevidence.meta.result import Interval, Pooled
+from retroevidence.meta.tau2 import METHODS as NAMES
+
+METHODS = list(NAMES)
 
 FRAME = pd.DataFrame(
     {
@@ -97,6 +100,73 @@ def test_tau2_of_zero_gives_the_common_effect():
     narrow = pool(yi=yi, vi=vi)
     assert narrow.modified_ci.high > narrow.ci.high
     assert any("narrower than the z interval" in note for note in narrow.notes)
+
+
+EDGES = {
+    "two": ([0.1, 0.9], [0.05, 0.08]),
+    "three": ([-0.3, 0.4, 1.2], [0.02, 0.3, 0.1]),
+    "alike": ([0.10, 0.12, 0.08, 0.15], [0.04, 0.05, 0.03, 0.06]),
+    "identical": ([0.3] * 4, [0.1, 0.2, 0.3, 0.4]),
+    "identical twice": ([0.3, 0.3], [0.1, 0.1]),
+    "tiny variance": ([0.0, 1.0, 3.0, 2.0], [1e-12, 1.0, 1.0, 1.0]),
+    "huge variance": ([0.0, 1.0, 3.0, 2.0], [1e12, 1.0, 1.0, 1.0]),
+    "99 % of the weight": ([0.1, 0.8, -0.4, 0.5], [1e-4, 0.03, 0.04, 0.05]),
+    "tiny scale": ([1e-7, 3e-7, 8e-7], [2e-14, 3e-14, 5e-14]),
+    "huge scale": ([1e7, 3e7, 8e7], [2e14, 3e14, 5e14]),
+}
+
+
+@pytest.mark.parametrize("case", list(EDGES))
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("test", ["z", "t", "knha", "adhoc"])
+def test_edges_with_every_method_and_test(case, method, test):
+    yi, vi = EDGES[case]
+    pooled = pool(yi=yi, vi=vi, method=method, test=test)
+    assert min(yi) - 1e-9 <= pooled.estimate <= max(yi) * (1 + 1e-9)
+    assert 0 < pooled.se < math.inf
+    assert pooled.ci.low < pooled.estimate < pooled.ci.high
+    assert pooled.tau2 >= 0
+    assert 0 <= pooled.i2 < 100
+    assert pooled.h2 >= (0 if method == "CE" else 1)
+    assert 0 <= pooled.p_value <= 1
+    if method == "CE":
+        assert any("Common effect" in note for note in pooled.notes)
+    else:
+        assert math.isfinite(pooled.tau2_se)
+        # Where tau² is 0 the two intervals are the same to rounding.
+        assert pooled.prediction.low <= pooled.ci.low + 1e-12 * abs(pooled.ci.low)
+        assert 0 <= pooled.tau2_ci.low <= pooled.tau2_ci.high < math.inf
+        assert any("barely estimable" in note for note in pooled.notes)
+    if pooled.tau2 == 0 and method != "CE":
+        assert any("estimated as 0" in note for note in pooled.notes)
+    if "identical" in case and test == "knha":
+        assert "agree exactly" in pooled.notes[0]
+    json.dumps(pooled.to_dict(), allow_nan=False)
+    assert repr(pooled)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("test", ["z", "t", "knha", "adhoc"])
+def test_one_study_with_every_method_and_test(method, test):
+    pooled = pool(yi=[0.4], vi=[0.04], method=method, test=test)
+    assert (pooled.estimate, pooled.test) == (0.4, "z")
+    assert pooled.ci.high - pooled.ci.low == pytest.approx(2 * 1.959963984540054 * 0.2, rel=1e-12)
+    assert "One study" in pooled.notes[0]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("test", ["z", "t", "knha", "adhoc"])
+def test_numbers_and_frames_take_different_ways_to_the_same_result(method, test):
+    for yi, vi in EDGES.values():
+        fast = pool(yi=yi, vi=vi, method=method, test=test)
+        assert fast == pool(pd.DataFrame({"yi": yi, "vi": vi}), method=method, test=test)
+        assert fast == pool(yi=pd.Series(yi), vi=pd.Series(vi), method=method, test=test)
+
+
+def test_infinities_are_refused_without_a_warning():
+    with pytest.raises(PoolError, match="0, 1: yi is infinite"):
+        pool(yi=[np.inf, -np.inf, 1.0], vi=[1.0, 1.0, 1.0])
+    assert pool(yi=[0.1, 0.2, 0.3], vi=[1.0, np.inf, 1.0]).k == 2
 
 
 # What enters --------------------------------------------------------------------------------------

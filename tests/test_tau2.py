@@ -1,6 +1,7 @@
 """The estimators of tau² at their edges: boundary, scale, standard errors, global maximum."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,115 @@ def test_reml_recovers_a_known_truth():
         found.append(estimate_tau2(yi, vi, np.ones((k, 1)))[0])
     # REML is nearly unbiased here; four Monte Carlo standard errors.
     assert np.mean(found) == pytest.approx(truth, abs=4 * np.std(found) / np.sqrt(runs))
+
+
+# Exact arithmetic ---------------------------------------------------------------------------------
+
+
+class Exact:
+    """P = W - WX(X'WX)^-1 X'W and what the estimators need of it, in rational numbers."""
+
+    def __init__(self, yi, vi, x):
+        self.y, self.v = [Fraction(float(a)) for a in yi], [Fraction(float(a)) for a in vi]
+        self.x = [[Fraction(float(a)) for a in row] for row in x]
+        self.k, self.p = len(yi), len(x[0])
+
+    def projection(self, w):
+        pairs = [(a, b) for a in range(self.p) for b in range(self.p)]
+        made = [[sum(wi * r[a] * r[b] for wi, r in zip(w, self.x, strict=True))
+                 for b in range(self.p)] for a in range(self.p)]  # fmt: skip
+        if self.p == 1:
+            inverse = [[1 / made[0][0]]]
+        else:
+            (a, b), (c, d) = made
+            inverse = [[d / (a * d - b * c), -b / (a * d - b * c)],
+                       [-c / (a * d - b * c), a / (a * d - b * c)]]  # fmt: skip
+        return [
+            [
+                (w[i] if i == j else 0)
+                - w[i] * w[j] * sum(self.x[i][a] * inverse[a][b] * self.x[j][b] for a, b in pairs)
+                for j in range(self.k)
+            ]
+            for i in range(self.k)
+        ]
+
+    def moment(self, method):
+        k, df = self.k, self.k - self.p
+        w = [Fraction(1)] * k if method == "HE" else [1 / v for v in self.v]
+        p = self.projection(w)
+        q = sum(a * row[j] * b for a, row in zip(self.y, p, strict=True)
+                for j, b in enumerate(self.y))  # fmt: skip
+        if method == "HE":
+            return (q - sum(v * p[i][i] for i, v in enumerate(self.v))) / df
+        if method == "DL":
+            return (q - df) / sum(p[i][i] for i in range(k))
+        return (q * (Fraction(k, df) if method == "HSk" else 1) - k) / sum(w)
+
+    def score(self, method, tau2):
+        w = [1 / (v + tau2) for v in self.v]
+        p = self.projection(w)
+        py = [sum(a * b for a, b in zip(row, self.y, strict=True)) for row in p]
+        if method in ("PM", "EB"):
+            return sum(a * b for a, b in zip(self.y, py, strict=True)) - (self.k - self.p)
+        lost = sum(w) if method == "ML" else sum(p[i][i] for i in range(self.k))
+        return sum(a * a for a in py) - lost
+
+
+EXTREME = {
+    "one tiny": [1e-12, 1, 1, 1, 1, 1],
+    "one huge": [1e12, 1, 1, 1, 1, 1],
+    "both": [1e-12, 1e12, 1, 1, 1, 1],
+    "two tiny": [1e-12, 1e-12, 1, 1, 1, 1],
+    "99 % of the weight": [1e-3, 0.5, 0.4, 0.6, 0.3, 0.7],
+    "all scales": [1e-16, 1e-10, 1e-4, 1, 1e4, 1e8],
+}
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("case", list(EXTREME))
+@pytest.mark.parametrize("method", [m for m in ESTIMATED if m != "SJ"])
+def test_weights_that_differ_a_trillionfold_against_exact_arithmetic(columns, case, method):
+    yi, vi = np.array([0.0, 1, 3, 2, -1, 0.7]), np.array(EXTREME[case], dtype=float)
+    x = np.column_stack([np.ones(6), [1.0, 2, 5, 3, 4, 7]])[:, :columns]
+    tau2, se = estimate_tau2(yi, vi, x, method)
+    assert np.isfinite(se)
+    exact = Exact(yi, vi, x)
+    # Digits that the data themselves lose: 16 minus those of the ratio of the weights' roots.
+    if method in ("DL", "HE", "HS", "HSk"):
+        assert tau2 == pytest.approx(max(0.0, float(exact.moment(method))), rel=1e-9, abs=0)
+    elif tau2 == 0:
+        assert exact.score(method, Fraction(0)) <= 0
+    else:
+        hair = Fraction(1, 10**9)
+        assert exact.score(method, Fraction(tau2) * (1 - hair)) > 0
+        assert exact.score(method, Fraction(tau2) * (1 + hair)) < 0
+
+
+@pytest.mark.parametrize("method", ["DL", "HE", "REML", "EB", "PM"])
+@pytest.mark.parametrize("own", [1e-12, 0.1, 1e12])
+def test_a_study_with_a_coefficient_of_its_own_tells_nothing_about_tau2(method, own):
+    yi, vi = np.array([9.0, 1, 3, 2, -1, 0.7]), np.array([own, 0.5, 0.4, 0.6, 0.3, 0.7])
+    x = np.column_stack([np.ones(6), np.arange(6) == 0]).astype(float)
+    found = estimate_tau2(yi, vi, x, method)
+    wanted = estimate_tau2(yi[1:], vi[1:], x[1:, :1], method)
+    if method in ("EB", "PM"):
+        # Their standard error has the mean weight of all studies in it.
+        found, wanted = found[:1], wanted[:1]
+    assert found == pytest.approx(wanted, rel=1e-9)
+
+
+@pytest.mark.parametrize("method", ["ML", "REML"])
+def test_newton_and_bisection_find_the_same_root(method):
+    # The plain mean goes by Newton's steps; a column that is not constant by bracketing alone.
+    rng = np.random.default_rng(4)
+    for _ in range(200):
+        k = int(rng.integers(2, 40))
+        vi = 10 ** rng.uniform(-3, 1, k)
+        yi = rng.normal(0, np.sqrt(vi + rng.choice([0, 0.01, 1.0])))
+        plain = estimate_tau2(yi, vi, np.ones((k, 1)), method)[0]
+        signs = np.where(np.arange(k) % 2, -1.0, 1.0)
+        bracketed = estimate_tau2(yi * signs, vi, signs[:, None], method)[0]
+        assert plain == pytest.approx(bracketed, rel=1e-11, abs=0)
 
 
 def test_unknown_method():

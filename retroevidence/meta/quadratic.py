@@ -50,7 +50,7 @@ def quadratic_tails(q: float, weights: Floats) -> tuple[float, float]:
     axis, where it oscillates. Here the same integral of ``exp(K(s) - s q) / s``, with
     ``K(s) = -sum(log(1 - 2 s weights)) / 2``, runs through its saddle point, left of 0 for the
     lower and right of 0 for the upper tail, along a hyperbola that opens around the branch points;
-    the trapezoidal rule then converges geometrically (Rice 1980, doi 10.1137/0901032).
+    the trapezoidal rule then converges geometrically.
 
     Examples
     --------

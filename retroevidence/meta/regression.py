@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class Design:
         """Return the design of a single mean for `k` studies."""
         return cls(np.ones((k, 1)), (INTERCEPT,))
 
-    @property
+    @cached_property
     def moderators(self) -> list[int]:
         """Positions of the columns that are not the intercept."""
         return [i for i, name in enumerate(self.names) if name != INTERCEPT]

@@ -139,7 +139,7 @@ def tau2_interval(
     kind : str
         "q-profile" (Viechtbauer 2007, doi 10.1002/sim.2514), "profile" (profile likelihood: ML for
         a fit by ML, REML for every other), "generalised-q" (Biggerstaff & Jackson 2008, doi
-        10.1002/sim.3445, with a = 0; Jackson 2013, doi 10.1002/jrsm.1081, with a > 0) or
+        10.1002/sim.3428, with a = 0; Jackson 2013, Res Synth Methods 4:220, with a > 0) or
         "higgins-thompson" (test-based for H, approximate; Higgins & Thompson 2002, doi
         10.1002/sim.1186).
     level : float, optional
@@ -271,7 +271,7 @@ def heterogeneity_weights(vi: Floats, x: Floats, a: float = 0.0) -> Callable[[fl
     -----
     With W = diag(1/(vi + a)) and C an orthonormal basis orthogonal to W^(1/2) X, the weights are
     the eigenvalues of C'W(V + tau² I)C. As ``(vi + tau²)/(vi + a)`` is ``1 + (tau² - a)/(vi + a)``,
-    one decomposition serves every tau² (Jackson 2013, doi 10.1002/jrsm.1081).
+    one decomposition serves every tau² (Jackson 2013, Res Synth Methods 4:220).
 
     Examples
     --------

@@ -1,0 +1,40 @@
+"""Publication bias: whether the funnel is lopsided, and what remains if results are missing.
+
+A door: the functions live in the modules beside it.
+"""
+
+from __future__ import annotations
+
+from retroevidence.meta.asymmetry import Asymmetry, begg, egger
+from retroevidence.meta.asymmetry_counts import harbord, macaskill, peters, pustejovsky_rodgers
+from retroevidence.meta.excess import Excess, excess_significance
+from retroevidence.meta.fail_safe import FailSafe, fail_safe_n
+from retroevidence.meta.henmi_copas import HenmiCopas, henmi_copas
+from retroevidence.meta.limit import LimitMean, limit_meta_analysis
+from retroevidence.meta.pet_peese import PetPeese, pet_peese
+from retroevidence.meta.selection import Selection, selection_model
+from retroevidence.meta.trim_fill import TrimFill, trim_fill
+
+__all__ = [
+    "Asymmetry",
+    "Excess",
+    "FailSafe",
+    "HenmiCopas",
+    "LimitMean",
+    "PetPeese",
+    "Selection",
+    "TrimFill",
+    "begg",
+    "egger",
+    "excess_significance",
+    "fail_safe_n",
+    "harbord",
+    "henmi_copas",
+    "limit_meta_analysis",
+    "macaskill",
+    "pet_peese",
+    "peters",
+    "pustejovsky_rodgers",
+    "selection_model",
+    "trim_fill",
+]

@@ -1,0 +1,218 @@
+"""Prediction intervals by name, and the chance that a new effect passes a mark."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import norm, t
+
+from retroevidence.effects.measures import effect_size
+from retroevidence.errors import PoolError, UnknownNameError
+from retroevidence.meta.pool import pool
+from retroevidence.meta.prediction import KINDS, tau2_draws
+from retroevidence.meta.quadratic import quadratic_tails
+from retroevidence.meta.tau2_intervals import heterogeneity_weights
+
+GOLDEN = Path(__file__).parent / "golden"
+CASES = json.loads((GOLDEN / "acceptance.json").read_text(encoding="utf-8"))
+
+# metafor 5.1-12, predict(rma(yi, vi, test = "z" | "knha"), predtype = "Riley" or default), root
+# tolerance 1e-14: acceptance.json, case bcg.
+REFERENCE = {
+    "z": CASES["bcg"]["REML_z"]["pi"],
+    "hk": CASES["bcg"]["REML_knha"]["pi"],
+    "hts": CASES["bcg"]["REML_z"]["pi_riley"],
+    "hk-pr": CASES["bcg"]["REML_knha"]["pi_riley"],
+}
+
+
+@pytest.fixture(scope="module")
+def bcg():
+    given = pd.DataFrame(CASES["bcg_inputs"])
+    n1, n2 = given["tpos"] + given["tneg"], given["cpos"] + given["cneg"]
+    yi, vi = effect_size("RR", a=given["tpos"], n1=n1, c=given["cpos"], n2=n2)
+    return given.assign(yi=yi, vi=vi)
+
+
+@pytest.mark.parametrize("kind", list(REFERENCE))
+@pytest.mark.parametrize("test", ["z", "knha", "adhoc"])
+def test_named_intervals_do_not_depend_on_the_test_of_the_fit(kind, test, bcg):
+    found = pool(bcg, test=test).prediction_interval(kind)
+    # Both sides iterate tau² to 1e-13.
+    np.testing.assert_allclose(found, REFERENCE[kind], rtol=1e-10)
+
+
+def test_the_interval_of_the_result_is_one_of_them(bcg):
+    assert pool(bcg).prediction == pytest.approx(pool(bcg).prediction_interval("hk"), rel=1e-13)
+    found = pool(bcg, test="z")
+    assert found.prediction == pytest.approx(found.prediction_interval("z"), rel=1e-13)
+    found = pool(bcg, test="t")
+    assert found.prediction == pytest.approx(found.prediction_interval("t"), rel=1e-13)
+
+
+def test_t_uses_the_usual_standard_error(bcg):
+    pooled = pool(bcg, test="z")
+    reach = t.ppf(0.95, 12) * math.sqrt(pooled.tau2 + pooled.se**2)
+    wanted = (pooled.estimate - reach, pooled.estimate + reach)
+    assert pooled.prediction_interval("t", level=0.9) == pytest.approx(wanted, rel=1e-12)
+
+
+# Bootstrap ----------------------------------------------------------------------------------------
+
+
+def exact_chance(pooled, value):
+    """P(new <= value) of the distribution that the bootstrap draws from, by quadrature."""
+    y, v, k = pooled.fit.yi, pooled.fit.vi, pooled.k
+    weights = heterogeneity_weights(v, pooled.fit.x)
+    q = np.sum((y - np.average(y, weights=1 / v)) ** 2 / v)
+    grid = np.concatenate([[0.0], np.geomspace(1e-4, 1e4, 400)])
+    below = np.array([quadratic_tails(q, weights(one))[0] for one in grid])
+    # Quantiles of t; their mean approximates the integral over t.
+    nodes = t.ppf((np.arange(400) + 0.5) / 400, k - 1)
+    chance = []
+    for tau2 in grid:
+        w = 1 / (v + tau2)
+        mean = w @ y / w.sum()
+        error = math.sqrt(w @ (y - mean) ** 2 / w.sum() / (k - 1))
+        ahead = value - mean + nodes * error
+        chance.append(np.mean(norm.cdf(ahead / math.sqrt(tau2)) if tau2 > 0 else ahead >= 0))
+    chance = np.array(chance)
+    steps = below[:-1] - below[1:]
+    return (1 - below[0]) * chance[0] + steps @ (chance[:-1] + chance[1:]) / 2
+
+
+def test_bootstrap_has_the_distribution_of_its_definition(bcg):
+    pooled = pool(bcg, method="DL")
+    low, high = pooled.prediction_interval("bootstrap", draws=100_000)
+    # 100,000 draws leave a standard error of 0.0005 on a tail of 0.025, quadrature less.
+    assert exact_chance(pooled, low) == pytest.approx(0.025, abs=0.002)
+    assert exact_chance(pooled, high) == pytest.approx(0.975, abs=0.002)
+
+
+def test_bootstrap_is_reproducible_and_ignores_the_estimator(bcg):
+    one = pool(bcg).prediction_interval("bootstrap", draws=2000)
+    assert pool(bcg, method="PM", test="z").prediction_interval("bootstrap", draws=2000) == one
+    assert pool(bcg).prediction_interval("bootstrap", draws=2000, seed=1) != one
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_bootstrap_has_no_scale(factor, bcg):
+    one = pool(bcg).prediction_interval("bootstrap", draws=2000)
+    yi, vi = factor * bcg["yi"].to_numpy(), factor**2 * bcg["vi"].to_numpy()
+    two = pool(yi=yi, vi=vi).prediction_interval("bootstrap", draws=2000)
+    # The points between which tau² is interpolated scale along; rounding remains.
+    np.testing.assert_allclose(np.array(two) / factor, one, rtol=1e-8)
+
+
+def test_draws_of_tau2_follow_the_exact_distribution(bcg):
+    y, v = bcg["yi"].to_numpy(), bcg["vi"].to_numpy()
+    uniform = np.linspace(0.001, 0.999, 40)
+    x = np.ones((len(y), 1))
+    drawn = tau2_draws(y, v, x, uniform)
+    weights = heterogeneity_weights(v, x)
+    q = np.sum((y - np.average(y, weights=1 / v)) ** 2 / v)
+    below = np.array([quadratic_tails(q, weights(one))[0] for one in drawn])
+    # Interpolation between 300 points.
+    np.testing.assert_allclose(below, uniform, atol=2e-5)
+
+
+def test_studies_that_agree_better_than_chance_draw_zeros():
+    y, v = np.full(5, 0.3), np.full(5, 0.1)
+    assert not tau2_draws(y, v, np.ones((5, 1)), np.array([0.2, 0.9])).any()
+    low, high = pool(yi=y, vi=v).prediction_interval("bootstrap", draws=1000)
+    assert low == pytest.approx(0.3, rel=1e-12)
+    assert high == pytest.approx(0.3, rel=1e-12)
+
+
+# Passing a mark -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("test", ["z", "t", "knha", "adhoc"])
+def test_probability_agrees_with_the_prediction_interval(test, bcg):
+    pooled = pool(bcg, test=test)
+    assert pooled.probability(below=pooled.prediction.low).probability == pytest.approx(0.025)
+    assert pooled.probability(above=pooled.prediction.high).probability == pytest.approx(0.025)
+    one, two = pooled.probability(above=-0.5), pooled.probability(below=-0.5)
+    assert one.probability + two.probability == pytest.approx(1, rel=1e-12)
+    assert one.share + two.share == pytest.approx(1, rel=1e-12)
+    assert one.share_ci.low == pytest.approx(1 - two.share_ci.high, rel=1e-12)
+
+
+def test_share_of_effects_and_its_standard_error(bcg):
+    pooled = pool(bcg, test="z", level=0.9)
+    found = pooled.probability(below=-0.5)
+    tau = pooled.tau
+    assert found.share == pytest.approx(norm.cdf((-0.5 - pooled.estimate) / tau), rel=1e-12)
+
+    # The delta method by numeric differentiation.
+    def share(mean, tau2):
+        return norm.cdf((-0.5 - mean) / math.sqrt(tau2))
+
+    h = 1e-5
+    by_mean = share(pooled.estimate + h, tau**2) - share(pooled.estimate - h, tau**2)
+    by_tau2 = share(pooled.estimate, tau**2 + h) - share(pooled.estimate, tau**2 - h)
+    error = math.hypot(by_mean * pooled.se, by_tau2 * pooled.tau2_se) / (2 * h)
+    width = found.share_ci.high - found.share_ci.low
+    # Central differences of step 1e-5.
+    assert width == pytest.approx(2 * norm.ppf(0.95) * error, rel=1e-7)
+
+
+def test_shares_near_an_end_are_cut_and_marked(bcg):
+    found = pool(bcg).probability(above=0.5)
+    assert found.share_ci.low == 0
+    assert any("near 0 or 1" in note for note in found.notes)
+
+
+def test_without_heterogeneity_all_effects_are_equal():
+    pooled = pool(yi=[0.1, 0.12, 0.08, 0.15], vi=[0.04, 0.05, 0.03, 0.06])
+    assert pooled.tau2 == 0
+    assert pooled.probability(above=0.0).share == 1
+    assert pooled.probability(above=0.5).share == 0
+    assert pooled.probability(above=pooled.estimate).share == 0.5
+    found = pooled.probability(above=0.0)
+    assert math.isnan(found.share_ci.low)
+    assert any("taken as equal" in note for note in found.notes)
+
+
+def test_it_shows_itself(bcg):
+    found = pool(bcg).probability(below=0)
+    assert "in a new study" in repr(found)
+    assert "<table>" in found._repr_html_()
+    assert json.loads(json.dumps(found.to_dict()))["side"] == "below"
+    assert found.summary["share"].iloc[0] == found.share
+
+
+# Refusals -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_refusals(kind, bcg):
+    with pytest.raises(PoolError, match=r"use predict\(newdata\)"):
+        pool(bcg, mods="~ ablat").prediction_interval(kind)
+    with pytest.raises(PoolError, match="common-effect fit"):
+        pool(bcg, method="CE").prediction_interval(kind)
+    with pytest.raises(PoolError, match="from one study"):
+        pool(bcg.iloc[:1]).prediction_interval(kind)
+    if kind in ("hts", "hk-pr"):
+        with pytest.raises(PoolError, match=f"{kind} prediction interval needs 3 studies"):
+            pool(bcg.iloc[:2]).prediction_interval(kind)
+    else:
+        low, high = pool(bcg.iloc[:2]).prediction_interval(kind)
+        assert -math.inf < low < high < math.inf
+
+
+def test_other_refusals(bcg):
+    pooled = pool(bcg)
+    with pytest.raises(UnknownNameError, match="no prediction interval is called 'riley'"):
+        pooled.prediction_interval("riley")
+    with pytest.raises(PoolError, match="take at least 1000"):
+        pooled.prediction_interval("bootstrap", draws=10)
+    with pytest.raises(PoolError, match=r"write 0\.95"):
+        pooled.prediction_interval("z", level=95)
+    with pytest.raises(PoolError, match="give one mark"):
+        pooled.probability()
+    with pytest.raises(PoolError, match="give one mark"):
+        pooled.probability(above=1, below=2)

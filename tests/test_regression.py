@@ -1,0 +1,224 @@
+"""Meta-regression: designs from formulas and arrays, collinearity, new studies."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from retroevidence.effects.measures import effect_size
+from retroevidence.errors import PoolError
+from retroevidence.meta.pool import pool
+from retroevidence.meta.tau2 import METHODS, estimate_tau2
+
+GOLDEN = Path(__file__).parent / "golden"
+CASES = json.loads((GOLDEN / "acceptance.json").read_text(encoding="utf-8"))
+
+# metafor 3.8-1, R 4.2.2, BCG trials (log risk ratios), control = list(threshold = 1e-13,
+# maxiter = 10000, tol = 1e-14).
+# vif(rma(yi, vi, mods = ~ ablat + year + alloc)) and vif(..., btt = 4:5) for the factor.
+VIF = {"ablat": 1.7697315994, "year": 1.9148206581, "alloc": 1.233922981405}
+PER_COLUMN = 1.053954865863
+# rma(yi, vi, mods = ~ ablat, method = ): tau² and its standard error.
+RESIDUAL_TAU2 = {
+    "DL": (0.0633005024264152, 0.0548251478566262),
+    "HE": (0.209048026358876, 0.170711964616081),
+    "HS": (0.0290849078998511, 0.0162884567731663),
+    "HSk": (0.0382497885310598, 0.0228937088024365),
+    "SJ": (0.231843716118979, 0.119533780646106),
+    "ML": (0.0343514424813262, 0.0280141801206836),
+    "REML": (0.0763479639552553, 0.0590472289044703),
+    "EB": (0.142131941472779, 0.0974985635157248),
+    "PM": (0.142131941472754, 0.0974985635157125),
+}
+
+FRAME = pd.DataFrame(
+    {
+        "study_id": list("abcdefgh"),
+        "yi": [0.1, 0.35, 0.8, 0.2, 0.55, 0.4, 0.9, 0.3],
+        "vi": [0.02, 0.03, 0.05, 0.01, 0.04, 0.03, 0.02, 0.05],
+        "weeks": [4.0, 6, 12, 4, 8, 5, 7, 9],
+        "design": ["rct", "rct", "cct", "cct", "rct", "cohort", "cohort", "cohort"],
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def bcg():
+    given = pd.DataFrame(CASES["bcg_inputs"])
+    n1, n2 = given["tpos"] + given["tneg"], given["cpos"] + given["cneg"]
+    yi, vi = effect_size("RR", a=given["tpos"], n1=n1, c=given["cpos"], n2=n2)
+    return given.assign(yi=yi, vi=vi)
+
+
+@pytest.mark.parametrize("method", list(RESIDUAL_TAU2))
+def test_residual_tau2_and_its_standard_error(method, bcg):
+    fit = pool(bcg, mods="~ ablat", method=method)
+    # metafor's EB differs from its PM, the same root, by 2e-13.
+    assert (fit.tau2, fit.tau2_se) == pytest.approx(RESIDUAL_TAU2[method], rel=1e-11)
+
+
+# Variance inflation -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("test", ["z", "knha"])
+def test_vif_against_metafor(test, bcg):
+    vif = pool(bcg, mods="~ ablat + year + alloc", test=test).vif.set_index("term")
+    for term, wanted in VIF.items():
+        # Printed to 11 digits.
+        assert vif.loc[term, "vif"] == pytest.approx(wanted, rel=1e-10)
+    assert vif.loc["alloc", "columns"] == 2
+    assert vif.loc["alloc", "per_column"] == pytest.approx(PER_COLUMN, rel=1e-10)
+    assert vif.loc["ablat", "per_column"] == pytest.approx(math.sqrt(VIF["ablat"]), rel=1e-10)
+
+
+def test_vif_without_and_with_one_moderator(bcg):
+    assert pool(bcg).vif.empty
+    alone = pool(bcg, mods="~ ablat").vif
+    assert alone["vif"].tolist() == pytest.approx([1.0], rel=1e-12)
+    array = pool(bcg, mods=bcg[["ablat", "year"]]).vif
+    assert array["term"].tolist() == ["ablat", "year"]
+    assert array["vif"][0] == pytest.approx(array["vif"][1], rel=1e-10)
+
+
+# Columns that cannot be told apart ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mods", "message"),
+    [
+        ("~ weeks + I(2 * weeks)", r"I\(2 \* weeks\) adds nothing to weeks; leave it out"),
+        ("~ weeks + I(2 * weeks + 1)", "adds nothing to intercept, weeks; leave"),
+        ("~ design + kind", r"kind\[T.B\] adds nothing to .*; kind\[T.C\] adds nothing to design"),
+        ("~ weeks + nothing", "nothing adds nothing to a column of zeros"),
+    ],
+)
+def test_collinear_columns_are_named_with_what_they_repeat(mods, message):
+    kind = FRAME["design"].map({"rct": "A", "cct": "B", "cohort": "C"})
+    with pytest.raises(PoolError, match=message):
+        pool(FRAME.assign(kind=kind, nothing=0.0), mods=mods)
+
+
+def test_levels_without_an_effect_do_not_matter():
+    frame = FRAME.assign(yi=FRAME["yi"].where(FRAME["design"] != "cohort"))
+    fit = pool(frame, mods="~ design")
+    assert fit.coefficients["term"].tolist() == ["intercept", "design[T.rct]"]
+    assert fit.k == 5
+    assert fit.notes[0] == "Left out, no effect or variance: f, g, h."
+    assert fit.ci == pool(frame.iloc[:5], mods="~ design").ci
+    declared = pd.Categorical(FRAME["design"], categories=["rct", "cct", "cohort", "other"])
+    terms = pool(FRAME.assign(design=declared), mods="~ design").coefficients["term"].tolist()
+    assert terms == ["intercept", "design[T.cct]", "design[T.cohort]"]
+
+
+def test_a_centre_comes_from_the_studies_that_enter():
+    frame = FRAME.assign(yi=FRAME["yi"].where(FRAME["weeks"] < 12))
+    fit = pool(frame, mods="~ center(weeks)")
+    wanted = pool(frame.drop(2), mods="~ center(weeks)")
+    np.testing.assert_allclose(
+        fit.coefficients["estimate"], wanted.coefficients["estimate"], rtol=1e-12
+    )
+
+
+# New studies --------------------------------------------------------------------------------------
+
+
+def test_interactions_and_polynomials_predict_by_their_definition():
+    fit = pool(FRAME, mods="~ weeks * design", method="CE")
+    beta = fit.coefficients.set_index("term")["estimate"]
+    found = fit.predict({"weeks": [5.0, 7.0], "design": ["rct", "cohort"]})["estimate"]
+    wanted = [
+        beta["intercept"]
+        + weeks * beta["weeks"]
+        + beta[f"design[T.{design}]"]
+        + weeks * beta[f"weeks:design[T.{design}]"]
+        for weeks, design in ((5, "rct"), (7, "cohort"))
+    ]
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    curve, powers = pool(FRAME, mods="~ poly(weeks, 2)"), pool(FRAME, mods="~ weeks + I(weeks**2)")
+    new = {"weeks": [5.0, 20.0]}
+    # Raw powers of weeks are nearly collinear: condition number about 1e4.
+    np.testing.assert_allclose(curve.predict(new), powers.predict(new), rtol=1e-9)
+
+
+def test_a_level_nobody_has_is_named():
+    fit = pool(FRAME, mods="~ weeks + C(design)")
+    message = "newdata has survey in design, which no study of the fit has; it knows cct, cohort"
+    with pytest.raises(PoolError, match=message):
+        fit.predict({"weeks": [5.0, 6.0], "design": ["survey", "rct"]})
+
+
+def test_missing_moderators_give_missing_predictions():
+    fit = pool(FRAME, mods="~ weeks + design")
+    found = fit.predict({"weeks": [5.0, np.nan, 6.0], "design": ["rct", "rct", None]})
+    assert found["estimate"].notna().tolist() == [True, False, False]
+    assert fit.predict({"weeks": np.nan, "design": "rct"})["pi_low"].isna().all()
+
+
+def test_one_value_serves_all_new_studies():
+    fit = pool(FRAME, mods="~ weeks + design")
+    found = fit.predict({"weeks": 5.0, "design": ["rct", "cct"]})
+    assert found["estimate"].tolist() == pytest.approx(
+        fit.predict({"weeks": [5.0, 5.0], "design": ["rct", "cct"]})["estimate"].tolist(), rel=1e-14
+    )
+    with pytest.raises(PoolError, match="weeks has 2 values and another column 3"):
+        fit.predict({"weeks": [1.0, 2.0], "design": ["rct", "cct", "rct"]})
+
+
+def test_words_where_the_studies_have_numbers():
+    with pytest.raises(PoolError, match="newdata does not fit the formula"):
+        pool(FRAME, mods="~ weeks").predict({"weeks": ["many"]})
+    with pytest.raises(PoolError, match="newdata has no column weeks"):
+        pool(FRAME, mods="~ poly(weeks, 2)").predict({"dose": [1.0]})
+
+
+def test_columns_of_an_array_are_found_by_name():
+    fit = pool(FRAME, mods=FRAME[["weeks"]].assign(dose=[1.0, 2, 2, 3, 1, 2, 3, 1]))
+    one = fit.predict(pd.DataFrame({"weeks": [5.0], "dose": [2.0]}, index=["new"]))
+    two = fit.predict(pd.DataFrame({"dose": [2.0], "weeks": [5.0]}, index=["new"]))
+    pd.testing.assert_frame_equal(one, two)
+    assert fit.predict({"dose": 2.0, "weeks": 5.0})["estimate"].iloc[0] == one["estimate"].iloc[0]
+    np.testing.assert_allclose(fit.predict([[5.0, 2.0]]), one, rtol=1e-14)
+
+
+def test_prediction_covers_the_mean_and_a_new_study(bcg):
+    fit = pool(bcg, mods="~ ablat")
+    row = fit.predict({"ablat": [33.0]}).iloc[0]
+    x = np.array([1.0, 33.0])
+    se = math.sqrt(x @ fit.fit.covariance @ x)
+    assert row["se"] == pytest.approx(se, rel=1e-12)
+    ratio = (row["pi_high"] - row["estimate"]) / (row["ci_high"] - row["estimate"])
+    assert ratio == pytest.approx(math.sqrt(1 + fit.tau2 / se**2), rel=1e-12)
+
+
+# Edges --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("test", ["z", "t", "knha", "adhoc"])
+@pytest.mark.parametrize("factor", [1e-9, 1e-3, 1e6])
+def test_scale_of_the_outcome_does_not_matter(method, test, factor, bcg):
+    one = pool(bcg, mods="~ ablat", method=method, test=test)
+    scaled = bcg.assign(yi=bcg["yi"] * factor, vi=bcg["vi"] * factor**2)
+    two = pool(scaled, mods="~ ablat", method=method, test=test)
+    # Rounding of the scaled input.
+    assert two.tau2 / factor**2 == pytest.approx(one.tau2, rel=1e-11)
+    assert two.tau2_se / factor**2 == pytest.approx(one.tau2_se, rel=1e-11, nan_ok=True)
+    np.testing.assert_allclose(
+        two.coefficients["ci_low"] / factor, one.coefficients["ci_low"], rtol=1e-10
+    )
+    assert two.qm_p_value == pytest.approx(one.qm_p_value, rel=1e-9)
+    assert two.r2 == pytest.approx(one.r2, rel=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "CE"])
+def test_a_perfect_line_has_no_residual_variance(method):
+    x = np.arange(6.0)
+    tau2, se = estimate_tau2(2 * x, np.full(6, 0.5), np.column_stack([np.ones(6), x]), method)
+    assert tau2 == pytest.approx(0, abs=1e-25)
+    assert math.isfinite(se)
+    fit = pool(yi=2 * x, vi=np.full(6, 0.5), mods=x, method=method)
+    assert fit.coefficients["estimate"].tolist() == pytest.approx([0, 2], abs=1e-12)
+    assert any("agree exactly" in note for note in fit.notes)
