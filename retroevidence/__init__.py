@@ -48,6 +48,10 @@ _WHERE = {
     "pool_censored": "meta.censored",
     "PooledCensored": "meta.censored",
     "combine": "meta.combine",
+    "subgroups": "meta.subgroups",
+    "Subgroups": "meta.subgroups",
+    "location_scale": "meta.location_scale",
+    "LocationScale": "meta.location_scale",
     "pool_many": "meta.many",
     "pool_counts": "meta.pool_counts",
     "PooledCounts": "meta.pool_counts",
@@ -114,10 +118,12 @@ if TYPE_CHECKING:
     from retroevidence.meta.censored import PooledCensored, pool_censored
     from retroevidence.meta.glmm import pool_glmm
     from retroevidence.meta.glmm_result import PooledGLMM
+    from retroevidence.meta.location_scale import LocationScale, location_scale
     from retroevidence.meta.many import pool_many
     from retroevidence.meta.pool import pool
     from retroevidence.meta.pool_counts import PooledCounts, pool_counts
     from retroevidence.meta.result import Pooled
+    from retroevidence.meta.subgroups import Subgroups, subgroups
     from retroevidence.report.censored import forest_censored
     from retroevidence.report.figures import draw
     from retroevidence.report.forest import forest
