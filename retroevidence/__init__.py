@@ -52,6 +52,15 @@ _WHERE = {
     "Subgroups": "meta.subgroups",
     "location_scale": "meta.location_scale",
     "LocationScale": "meta.location_scale",
+    "pool_multilevel": "meta.multilevel",
+    "PooledMultilevel": "meta.multilevel_result",
+    "pool_multivariate": "meta.multivariate",
+    "PooledMultivariate": "meta.multivariate",
+    "robust": "meta.robust",
+    "Robust": "meta.robust",
+    "aggregate": "meta.aggregate",
+    "covariance": "meta.covariance",
+    "bias": "meta.bias",
     "pool_many": "meta.many",
     "pool_counts": "meta.pool_counts",
     "PooledCounts": "meta.pool_counts",
@@ -83,7 +92,7 @@ _WHERE = {
 }
 
 #: Names that stand for a whole module.
-_MODULES = {"combine", "priors", "recover", "sensitivity"}
+_MODULES = {"bias", "combine", "covariance", "priors", "recover", "sensitivity"}
 
 __all__ = ["RetroEvidenceError", "__version__", *sorted({*_WHERE, "effects"})]
 
@@ -112,7 +121,8 @@ if TYPE_CHECKING:
     from retroevidence.loaders.rules import validate
     from retroevidence.loaders.scaffold import new
     from retroevidence.loaders.tables import load, tables
-    from retroevidence.meta import combine, priors
+    from retroevidence.meta import bias, combine, covariance, priors
+    from retroevidence.meta.aggregate import aggregate
     from retroevidence.meta.bayes import pool_bayes
     from retroevidence.meta.bayes_result import PooledBayes
     from retroevidence.meta.censored import PooledCensored, pool_censored
@@ -120,9 +130,13 @@ if TYPE_CHECKING:
     from retroevidence.meta.glmm_result import PooledGLMM
     from retroevidence.meta.location_scale import LocationScale, location_scale
     from retroevidence.meta.many import pool_many
+    from retroevidence.meta.multilevel import pool_multilevel
+    from retroevidence.meta.multilevel_result import PooledMultilevel
+    from retroevidence.meta.multivariate import PooledMultivariate, pool_multivariate
     from retroevidence.meta.pool import pool
     from retroevidence.meta.pool_counts import PooledCounts, pool_counts
     from retroevidence.meta.result import Pooled
+    from retroevidence.meta.robust import Robust, robust
     from retroevidence.meta.subgroups import Subgroups, subgroups
     from retroevidence.report.censored import forest_censored
     from retroevidence.report.figures import draw

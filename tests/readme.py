@@ -5,6 +5,8 @@ import io
 import re
 from pathlib import Path
 
+import pandas as pd
+
 import retroevidence as rv
 
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -48,9 +50,43 @@ def tour() -> str:
     return "```pycon\n" + "\n".join(session) + "\n```"
 
 
+#: Rows of the table of intervals: its method, the sizes of the studies, and both in words.
+INTERVALS = (
+    ("knha", "equal", "mean, REML + Knapp-Hartung (default)", "equal"),
+    ("knha", "unequal", "", "ninefold spread"),
+    ("knha", "one large", "", "one ten times larger"),
+    (
+        "adhoc",
+        "one large",
+        "mean, modified Knapp-Hartung (shown beside it)",
+        "one ten times larger",
+    ),
+    ("z", "one large", "mean, z", "one ten times larger"),
+    ("prediction", "equal", "new study, t(k − 1) prediction", "equal"),
+    ("prediction", "one large", "", "one ten times larger"),
+    ("tau2", None, "τ², Q-profile", "any"),
+)
+
+
+def intervals() -> str:
+    """Return the lowest coverage over all amounts of heterogeneity, as Markdown."""
+    table = pd.read_csv(README.parent / "benchmarks" / "coverage.csv")
+    shown = [2, 3, 5, 10, 20]
+    lines = [f"| interval | sizes of studies | k = 2 | {' | '.join(map(str, shown[1:]))} |"]
+    lines.append("|---|---|" + "---|" * len(shown))
+    for method, sizes, name, words in INTERVALS:
+        rows = table[table["method"] == method]
+        rows = rows if sizes is None else rows[rows["sizes"] == sizes]
+        lowest = (100 * rows.groupby("k")["coverage"].min()).round()
+        cells = [f"**{lowest[k]:.0f}**" if lowest[k] <= 90 else f"{lowest[k]:.0f}" for k in shown]
+        lines.append(f"| {name} | {words} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def render(text: str) -> str:
-    """Return the README with both blocks as the library gives them now."""
-    for name, block in (("verdicts", verdicts()), ("tour", tour())):
+    """Return the README with each block as the library gives it now."""
+    blocks = (("verdicts", verdicts()), ("tour", tour()), ("intervals", intervals()))
+    for name, block in blocks:
         pattern = rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end of {name} -->)"
         text, found = re.subn(
             pattern, lambda m, b=block: f"{m[1]}\n{b}\n\n{m[2]}", text, flags=re.DOTALL

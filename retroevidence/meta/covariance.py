@@ -103,7 +103,7 @@ def from_times(
     """Covariance of one outcome measured again and again on the same people.
 
     ``cor(e_i, e_j) = phi^|t_i - t_j|`` (first-order autoregression in continuous time; Ishak et al.
-    2007, doi 10.1186/1471-2288-7-34), or a correlation for each time apart.
+    2007, doi 10.1177/1740774507083567), or a correlation for each time apart.
 
     Parameters
     ----------
