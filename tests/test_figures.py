@@ -19,6 +19,7 @@ from retroevidence.claims.check import Checked, check
 from retroevidence.claims.multiverse import multiverse
 from retroevidence.errors import RetroEvidenceError
 from retroevidence.meta.pool import pool
+from retroevidence.meta.trim_fill import trim_fill
 from retroevidence.report.figures import directions, draw, forest, funnel, save
 from retroevidence.report.forest import forest_size
 from retroevidence.report.funnel import funnel_blank
@@ -315,6 +316,18 @@ def test_funnel_turns_the_axis_and_says_when_there_are_too_few():
     assert bottom > top == 0.0
     assert ax.get_title(loc="left").startswith("6 studies: too few")
     assert not funnel(FORTY, ax=funnel_blank()).get_title(loc="left")
+
+
+def test_funnel_of_a_trim_and_fill_draws_the_added_studies_hollow():
+    yi = [0.1, 0.2, 0.15, 0.3, 0.5, 0.9, 0.8, 0.2, 0.1, 0.1]
+    filled = trim_fill(pooled(yi, [0.01, 0.02, 0.03, 0.06, 0.1, 0.2, 0.3, 0.04, 0.02, 0.01]))
+    ax = funnel(filled, ax=funnel_blank())
+    hollow = [line for line in ax.lines if line.get_markerfacecolor() == "white"]
+    assert filled.k0 > 0
+    assert [len(line.get_xdata()) for line in hollow] == [filled.k0]
+    np.testing.assert_array_equal(hollow[0].get_xdata(), filled.filled["yi"])
+    # Ten real studies are enough to judge; the added ones do not count.
+    assert not ax.get_title(loc="left")
 
 
 def test_settings_and_style_stay_as_they_were():

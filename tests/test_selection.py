@@ -38,7 +38,6 @@ MODELS = {
     "hackshaw_step4": (HACKSHAW, {"steps": STEPS4}),
     "hackshaw_halfnorm": (HACKSHAW, {"kind": "half-normal"}),
     "hackshaw_negexp": (HACKSHAW, {"kind": "negexp"}),
-    "hackshaw_power": (HACKSHAW, {"kind": "power"}),
     "hackshaw_beta": (HACKSHAW, {"kind": "beta"}),
     "bangertdrowns_step": (BANGERT, {"steps": (0.025, 0.5)}),
     "bangertdrowns_negexp": (BANGERT, {"kind": "negexp"}),
@@ -138,9 +137,8 @@ LOG_WEIGHTS = {
     "beta": lambda z: 0.6 * log_ndtr(-clipped(z)) - 0.4 * log_ndtr(clipped(z)),
     "half-normal": lambda z: -2.0 * ndtr(-z) ** 2,
     "negexp": lambda z: -2.5 * ndtr(-z),
-    "power": lambda z: 0.7 * log_ndtr(z),
 }
-DELTAS = {"beta": [1.6, 0.6], "half-normal": [2.0], "negexp": [2.5], "power": [0.7]}
+DELTAS = {"beta": [1.6, 0.6], "half-normal": [2.0], "negexp": [2.5]}
 
 
 @pytest.mark.parametrize("kind", LOG_WEIGHTS)

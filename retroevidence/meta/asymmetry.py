@@ -128,7 +128,7 @@ def egger(
         A pooled result; with moderators the predictor joins them.
     model : str
         "mixed": a mixed-effects meta-regression with the estimator of tau² and the test of the
-        pooled result (Thompson & Sharp 1999 with ``method="DL"``). "ols": Egger's own regression,
+        pooled result (of Thompson and Sharp, with ``method="DL"``). "ols": Egger's own regression,
         weights 1/vi and a variance estimated from the residuals, t with k - 2 degrees of freedom.
     predictor : str
         "sei", "vi", "ni", "ninv" (1/n), "sqrtni" or "sqrtninv" (1/√n).
@@ -150,8 +150,7 @@ def egger(
 
     References
     ----------
-    Egger et al. (1997), doi 10.1136/bmj.315.7109.629; Sterne & Egger (2005), Regression methods to
-    detect publication and other bias in meta-analysis, doi 10.1002/0470870168.ch6.
+    Egger et al. (1997), doi 10.1136/bmj.315.7109.629.
 
     Examples
     --------

@@ -12,7 +12,8 @@ from retroevidence.meta.fail_safe import FailSafe, fail_safe_n
 from retroevidence.meta.henmi_copas import HenmiCopas, henmi_copas
 from retroevidence.meta.limit import LimitMean, limit_meta_analysis
 from retroevidence.meta.pet_peese import PetPeese, pet_peese
-from retroevidence.meta.selection import Selection, selection_model
+from retroevidence.meta.selection import selection_model
+from retroevidence.meta.selection_result import Selection
 from retroevidence.meta.trim_fill import TrimFill, trim_fill
 
 __all__ = [

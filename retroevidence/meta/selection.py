@@ -4,40 +4,28 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtrc, chdtri
 
-from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.errors import PoolError, unknown_name
-from retroevidence.meta.bias_result import BiasResult, Effects, enough_studies, few, pooled_from
+from retroevidence.meta.bias_result import Effects, enough_studies, few, pooled_from
 from retroevidence.meta.result import (
     NAN,
     NO_INTERVAL,
     Interval,
     critical_value,
-    decimals,
-    or_none,
     two_sided,
 )
 from retroevidence.meta.selection_fit import Model, Peak
 from retroevidence.meta.selection_likelihood import FAMILIES, Smooth, Steps, Weight
+from retroevidence.meta.selection_result import KINDS, Selection
 from retroevidence.meta.tau2 import estimate_tau2
 
 Floats = NDArray[np.float64]
 
-KINDS = {
-    "step": "step function",
-    "beta": "beta",
-    "half-normal": "half-normal",
-    "negexp": "negative exponential",
-    "power": "power",
-    "vevea-woods": "Vevea-Woods weights",
-}
 ALTERNATIVES = ("greater", "less", "two-sided")
 SEVERITIES = ("moderate", "severe")
 
@@ -50,114 +38,6 @@ WOODS = {
     ("moderate", 2): (1, 0.99, 0.95, 0.9, 0.8, 0.75, 0.6, 0.6, 0.75, 0.8, 0.9, 0.95, 0.99, 1),
     ("severe", 2): (1, 0.99, 0.9, 0.75, 0.6, 0.5, 0.25, 0.25, 0.5, 0.6, 0.75, 0.9, 0.99, 1),
 }
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Selection(BiasResult):
-    """A fitted selection model, made by `selection_model`.
-
-    Attributes
-    ----------
-    kind, alternative : str
-        The weight function and the side that is favoured.
-    estimate, se, p_value, ci : float and Interval
-        The mean before selection (with moderators the first coefficient). The interval and the
-        p-value against 0 are those of the profile likelihood; the standard error is Wald's.
-    wald_ci : Interval
-        Estimate ± z times standard error, beside it.
-    tau2, tau2_se : float
-        Variance between studies before selection; the standard error is NaN at 0.
-    delta : pandas.DataFrame
-        One row per weight parameter: parameter (the interval of p, or its number), k (studies in
-        the interval), delta, se, ci_low, ci_high (profile likelihood).
-    coefficients : pandas.DataFrame
-        One row per coefficient: term, estimate, se, statistic, p_value, ci_low, ci_high (Wald).
-    lrt, lrt_df, lrt_p_value : float and int
-        Likelihood-ratio test against no selection; NaN for fixed weights.
-    loglik, unadjusted : float
-        Maximised log likelihood, and the estimate by maximum likelihood without selection.
-    k, level, measure, notes : int, float, str and tuple of str
-        The studies, and what a reader must know.
-
-    Examples
-    --------
-    >>> import retroevidence.meta.pool as p
-    >>> y = [0.9, 0.7, 0.3, 0.5, 0.1, 0.6, 0.2]
-    >>> selection_model(p.pool(yi=y, vi=[0.1, 0.06, 0.03, 0.05, 0.04, 0.07, 0.01])).k
-    7
-    """
-
-    _apart = ("delta", "coefficients")
-
-    kind: str
-    alternative: str
-    estimate: float
-    se: float
-    p_value: float
-    ci: Interval
-    wald_ci: Interval
-    tau2: float
-    tau2_se: float
-    lrt: float
-    lrt_df: int
-    lrt_p_value: float
-    loglik: float
-    unadjusted: float
-    k: int
-    level: float
-    measure: str
-    notes: tuple[str, ...]
-    delta: pd.DataFrame
-    coefficients: pd.DataFrame
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return every number and note as plain JSON-ready values, None where undefined."""
-        flat = super().to_dict()
-        for name in ("delta", "coefficients"):
-            table = getattr(self, name)
-            flat[name] = [
-                {key: or_none(value) if isinstance(value, float) else value
-                 for key, value in row.items()}
-                for row in table.to_dict("records")
-            ]  # fmt: skip
-        return flat
-
-    def _card(self) -> Card:
-        share, digits = percent(self.level), decimals(self.se)
-        pairs = [
-            (
-                "estimate" if len(self.coefficients) == 1 else str(self.coefficients["term"][0]),
-                f"{number(self.estimate, digits)}  {share} CI {interval(*self.ci, digits)}, "
-                f"{p_text(self.p_value)}",
-            ),
-            ("no selection", number(self.unadjusted, digits)),
-            ("tau²", number(self.tau2, decimals(self.tau2 or self.se**2))),
-        ]
-        if self.lrt_df:
-            pairs.append(
-                (
-                    "selection",
-                    f"LRT({self.lrt_df}) = {number(self.lrt)}, {p_text(self.lrt_p_value)}",
-                )
-            )
-        shown = pd.DataFrame(
-            {
-                "p" if self.kind in ("step", "vevea-woods") else "weight": self.delta["parameter"],
-                "k": self.delta["k"].astype("Int64").astype(object),
-                "delta": [number(float(d)) for d in self.delta["delta"]],
-                f"{share} CI": [
-                    "" if math.isnan(low) else interval(low, high)
-                    for low, high in zip(self.delta["ci_low"], self.delta["ci_high"], strict=True)
-                ],
-            }
-        )
-        if self.kind not in ("step", "vevea-woods"):
-            shown = shown.drop(columns="k")
-        side = {"greater": "larger", "less": "smaller", "two-sided": "significant"}[
-            self.alternative
-        ]
-        title = f"Selection model ({KINDS[self.kind]}, {side} effects favoured), k = {self.k}"
-        return Card(title, pairs, shown, self.notes)
 
 
 def selection_model(
@@ -183,8 +63,8 @@ def selection_model(
         - "step": constant between `steps`, 1 in the first interval (Hedges 1992).
         - "beta": ``p^(d1 - 1) (1 - p)^(d2 - 1)`` (Citkowicz & Vevea 2017), p moved into
           [1e-5, 1 - 1e-5]; otherwise a single extreme p would decide.
-        - "half-normal": ``exp(-d p²)``, "negexp": ``exp(-d p)`` (Preston et al. 2004),
-          "power": ``(1 - p)^d``; d >= 0, and 0 is no selection.
+        - "half-normal": ``exp(-d p²)``, "negexp": ``exp(-d p)``;
+          d >= 0, and 0 is no selection.
         - "vevea-woods": weights fixed by `severity` and `tails`.
     steps : tuple of float
         Cut points of p for "step", between 0 and 1 and rising. A p equal to a step belongs to the
@@ -219,8 +99,8 @@ def selection_model(
     References
     ----------
     Hedges (1992), doi 10.1214/ss/1177011364; Vevea & Hedges (1995), doi 10.1007/BF02294384;
-    Preston, Ashby & Smyth (2004), doi 10.1111/j.1365-2753.2003.00457.x; Vevea & Woods (2005),
-    doi 10.1037/1082-989X.10.4.428; Citkowicz & Vevea (2017), doi 10.1037/met0000119.
+    Vevea & Woods (2005), doi 10.1037/1082-989X.10.4.428; Citkowicz & Vevea (2017),
+    doi 10.1037/met0000119.
 
     Examples
     --------
@@ -420,6 +300,15 @@ def _best(model: Model, plain: Floats, notes: list[str]) -> Peak:
     best, reached = model.highest(starts)
     if not math.isfinite(best.loglik):
         raise PoolError("the likelihood of this selection model is not finite; use kind='step'.")
+    ends = model.at_end(best.at)
+    if ends:
+        # A search that runs against the end of the range cannot settle; held there it can.
+        held = model.climb(best.at, ends)
+        best = held if held.loglik >= best.loglik - 1e-4 else best
+        notes.append(
+            "A weight parameter lies at the end of the range that is searched: these data do not "
+            "determine the selection."
+        )
     if reached < len(starts):
         notes.append(
             f"{reached} of {len(starts)} starting points lead to this maximum; the rest end lower."
@@ -474,8 +363,8 @@ def _standard_errors(model: Model, natural: Floats, at_zero: bool) -> Floats:
     at = natural.copy()
     p = model.p
     free = [i for i in range(model.size) if i not in model.fixed and not (i == p and at_zero)]
-    if not model.logs:
-        free = [i for i in free if i <= p or at[i] > 1e-10]
+    ends = model.at_end(model.coordinates(natural))
+    free = [i for i in free if i not in ends and (model.logs or i <= p or at[i] > 1e-10)]
     out = np.full(model.size, np.nan)
     information = -model.parts(at)[2][np.ix_(free, free)]
     try:

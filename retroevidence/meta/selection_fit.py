@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retroevidence.meta.result import Interval
-from retroevidence.meta.selection_likelihood import Weight, density
+from retroevidence.meta.selection_likelihood import MOST, Smooth, Weight, density
 
 Floats = NDArray[np.float64]
 
-#: Beyond e^±this a weight counts as 0 or without limit.
+#: Beyond e^±this the weight of an interval of p counts as 0 or without limit.
 _FAR = 18.0
 #: Newton steps after the trust region, which stops at a small gradient, not at the last digit.
 _POLISH = 20
@@ -75,6 +75,13 @@ class Model:
     def p(self) -> int:
         """Number of coefficients."""
         return int(self.x.shape[1])
+
+    @property
+    def most(self) -> float:
+        """Largest coordinate of a weight parameter, on either side of 0."""
+        if not isinstance(self.weight, Smooth):
+            return _FAR
+        return math.log(MOST) if self.logs else math.sqrt(MOST)
 
     @property
     def size(self) -> int:
@@ -149,8 +156,7 @@ class Model:
                 memory.clear()
                 full = whole.copy()
                 full[free] = part
-                # A weight beyond these limits overflows long before it matters.
-                if np.abs(full[self.p + 1 :]).max(initial=0.0) > 100:
+                if np.abs(full[self.p + 1 :]).max(initial=0.0) > self.most:
                     memory[key] = (math.inf, np.zeros(len(free)), np.eye(len(free)))
                 else:
                     value, gradient, hessian = self.loss(full)
@@ -189,13 +195,22 @@ class Model:
         best = max(peaks, key=lambda peak: peak.loglik)
         return best, sum(peak.loglik >= best.loglik - 1e-6 for peak in peaks)
 
+    def at_end(self, at: Floats) -> dict[int, float]:
+        """Return the weight coordinates that lie at an end of the range that is searched."""
+        first = self.p + 1
+        return {
+            i: math.copysign(self.most, at[i])
+            for i in range(first, self.size)
+            if i not in self.fixed and abs(at[i]) > 0.98 * self.most
+        }
+
     def _limit(self, which: int, side: float, start: float, step: float) -> float:
         """Return where the search for a limit ends: a weight of 0 or without limit, or far away."""
         if which < self.p:
-            return start + side * 1e4 * step
+            return start + side * 1e3 * step
         if which == self.p or not self.logs:
-            return 0.0 if side < 0 else 100.0
-        return side * _FAR
+            return 0.0 if side < 0 else self.most
+        return side * self.most
 
     def profile(self, best: Peak, which: int, drop: float, step: float) -> tuple[Interval, Peak]:
         """Return the coordinates at which the profile lies `drop` below its maximum.

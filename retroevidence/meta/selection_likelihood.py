@@ -8,6 +8,7 @@ and the parameters of w, so that moderators only need a matrix product.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -161,23 +162,24 @@ FAMILIES: dict[str, tuple[tuple[str, ...], float, float]] = {
     "beta": (("log p", "log 1-p"), 1.0, -1.0),
     "half-normal": (("p squared",), -1.0, 0.0),
     "negexp": (("p",), -1.0, 0.0),
-    "power": (("log 1-p",), 1.0, 0.0),
 }
+#: The largest parameter of a smooth weight that is looked at.
+MOST = 100.0
 #: Beta weights are those of p moved into [1e-5, 1 - 1e-5]: they would else be infinite, or 0, for a
 #: p that is extreme but not impossible (Citkowicz & Vevea 2017).
 CLIP = 1e-5
 _EDGE = -float(ndtri(CLIP))
 #: What is left beyond the ends of the integral, as a power of e.
 _TAIL = 46.0
-#: Most parts of one panel.
-_MOST = 100
 
 
 class Smooth:
     """A smooth weight function of the one-sided p; A by Gauss-Legendre quadrature in three panels.
 
-    The panels meet at the z of p = 1e-5 and 1 - 1e-5, where beta weights stop changing; within them
-    the integrand is analytic, and the nodes are as dense as its narrowest feature asks.
+    The panels meet at the z of p = 1e-5 and 1 - 1e-5, where beta weights stop changing and the
+    others nearly do; within them the integrand is analytic, and the nodes are as dense as its
+    narrowest feature asks. All weights stay within e^±1200 for parameters up to ``MOST``, so the
+    integral has bounded ends.
 
     Parameters
     ----------
@@ -255,11 +257,11 @@ class Smooth:
             (np.fmax(least, _EDGE), np.fmax(most, _EDGE)),
         )
         sharp = np.sqrt(1 + np.abs(eta).sum())
-        tails = 1 / np.sqrt(s) if self.clipped else np.sqrt(1 / s + np.abs(eta).sum())
+        tails = 1 / np.sqrt(s)
         z, log_size = [], []
         for (low, high), narrow in zip(panels, (tails, sharp, tails), strict=True):
             # 32 nodes for every eight standard deviations of the narrowest feature.
-            parts = int(np.clip(np.ceil(np.max((high - low) * narrow) / 8), 1, _MOST))
+            parts = max(1, math.ceil(float(np.max((high - low) * narrow)) / 8))
             points, log_sizes = _rule(parts)
             z.append(low[:, None] + (high - low)[:, None] * points)
             length = np.fmax(high - low, np.finfo(float).tiny)

@@ -1,0 +1,436 @@
+"""The variance between the studies of one group, compiled: likelihood peak and root of Q.
+
+All functions take the study of smallest variance first, its effect as the origin and its variance
+between 1 and 4: large weights then take no digits off small ones, and no power overflows.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retroevidence.meta.kernel_compile import compiled, summing
+
+Floats = NDArray[np.float64]
+#: Sums at one tau²: mean, total weight, Q, y'PPy, tr P or tr W, y'PPPy, tr PP or tr WW.
+Sums = tuple[float, float, float, float, float, float, float]
+
+#: Points between which the likelihood is searched where one peak cannot be proved.
+GRID = 48
+#: How often an interval may be halved in the search for that proof.
+HALVINGS = 24
+
+
+@summing
+def mean_and_q(y: Floats, v: Floats, w: Floats, t: float) -> tuple[float, float, float]:
+    """Return weighted mean, total weight and Q for tau² = t.
+
+    Parameters
+    ----------
+    y, v : numpy.ndarray, shape (k,)
+        Effects and variances, as the module wants them.
+    w : numpy.ndarray, shape (k,)
+        Room for the weights.
+    t : float
+        Variance between studies.
+
+    Returns
+    -------
+    mean, total, q : float
+        The mean is relative to the first effect.
+
+    Examples
+    --------
+    >>> y = np.array([0.0, 2.0])
+    >>> mean_and_q(y, np.ones(2), np.empty(2), 1.0)
+    (1.0, 1.0, 1.0)
+    """
+    total = 0.0
+    moment = 0.0
+    for j in range(y.size):
+        weight = 1 / (v[j] + t)
+        w[j] = weight
+        total += weight
+        moment += weight * y[j]
+    mean = moment / total
+    q = 0.0
+    for j in range(y.size):
+        left = y[j] - mean
+        q += w[j] * left * left
+    return mean, total, q
+
+
+@summing
+def sums(y: Floats, v: Floats, w: Floats, t: float, restricted: bool) -> Sums:
+    """Return what likelihood and moments need at tau² = t.
+
+    Parameters
+    ----------
+    y, v, w, t
+        As in `mean_and_q`.
+    restricted : bool
+        True for the traces of P (REML), False for those of W (ML).
+
+    Returns
+    -------
+    tuple of float
+        mean, total weight, Q, A = y'PPy, B = tr P, C = y'PPPy, D = tr PP (of W for ML).
+
+    Examples
+    --------
+    >>> y = np.array([0.0, 2.0])
+    >>> sums(y, np.ones(2), np.empty(2), 0.0, True)
+    (1.0, 2.0, 2.0, 2.0, 1.0, 2.0, 1.0)
+    """
+    first = 1 / v[0] if t == 0 else 1 / (v[0] + t)
+    rest = 0.0
+    moment = 0.0
+    squares = 0.0
+    cubes = 0.0
+    for j in range(1, y.size):
+        weight = 1 / (v[j] + t)
+        w[j] = weight
+        rest += weight
+        moment += weight * y[j]
+        squares += weight * weight
+        cubes += weight * weight * weight
+    total = first + rest
+    mean = moment / total
+    start = -first * mean
+    q = 0.0
+    a = 0.0
+    bend = 0.0
+    lean = 0.0
+    for j in range(1, y.size):
+        left = y[j] - mean
+        loaded = w[j] * left
+        q += loaded * left
+        a += loaded * loaded
+        apart = loaded - start
+        lean += w[j] * apart
+        bend += w[j] * apart * apart
+    q -= start * mean
+    a += start * start
+    c = bend - lean * lean / total
+    if not restricted:
+        return mean, total, q, a, total, c, first * first + squares
+    b = (rest * (first + total) - squares) / total
+    spread = (first * rest) ** 2 + 2 * first * first * squares + squares * squares
+    d = spread / (total * total) + squares - 2 * cubes / total
+    return mean, total, q, a, b, c, d
+
+
+@compiled
+def root_of_q(y: Floats, v: Floats, w: Floats, target: float) -> float:
+    """Return the tau² at which Q equals `target`, 0 where it is below from the start.
+
+    Newton's steps on 1/Q, which is concave and nearly straight: they come from the left and never
+    pass the root.
+
+    Parameters
+    ----------
+    y, v, w
+        As in `mean_and_q`.
+    target : float
+        Degrees of freedom.
+
+    Returns
+    -------
+    float
+        The root.
+
+    Examples
+    --------
+    >>> root_of_q(np.array([0.0, 2.0]), np.ones(2), np.empty(2), 1.0)
+    1.0
+    """
+    t = 0.0
+    for _ in range(1000):
+        _, _, q, a, _, _, _ = sums(y, v, w, t, True)
+        step = q * (q - target) / (target * a) if a > 0 else 0.0
+        if not step > 0:
+            break
+        t += step
+        if step < 1e-9 * t:
+            # What is left is of the order of the square of this step.
+            break
+    return t
+
+
+@compiled
+def peak(y: Floats, v: Floats, w: Floats, restricted: bool, zero: Sums) -> tuple[float, bool]:
+    """Return the tau² >= 0 of highest (restricted) likelihood.
+
+    Parameters
+    ----------
+    y, v, w
+        As in `mean_and_q`.
+    restricted : bool
+        True for REML, False for ML.
+    zero : tuple of float
+        The `sums` at 0.
+
+    Returns
+    -------
+    tau2 : float
+        The global maximum.
+    proved : bool
+        Whether one peak was proved, or a grid searched.
+
+    Notes
+    -----
+    Twice the score is A - B with ``A = sum a_i²/(l_i + t)²`` and ``B = sum 1/(l_i + t)``, where l
+    are the eigenvalues of the variances seen by the residuals. ``alpha = A^(-1/2)`` and
+    ``beta = 1/B`` are means of powers of straight lines, so both are concave and rise with t. The
+    score falls through 0 wherever it is 0 if there ``beta' < 2 alpha alpha'``; concavity bounds
+    both sides over whole intervals from their ends. Intervals without that bound, and without
+    proof that the score keeps its sign, are halved. Where all zeros are falls there is one.
+
+    Examples
+    --------
+    >>> y, v, w = np.array([0.0, 2.0]), np.ones(2), np.empty(2)
+    >>> peak(y, v, w, True, sums(y, v, w, 0.0, True))
+    (1.0, True)
+    """
+    _, _, _, a, b, c, d = zero
+    flat = _flat_slope(y)
+    if flat == 0:
+        return 0.0, True
+    if a <= b:
+        if _falls_beyond(a, b, d, flat):
+            return 0.0, True
+        t = 0.0
+    else:
+        t = _falling_zero(y, v, w, restricted, zero)
+        _, _, _, a, b, c, d = sums(y, v, w, t, restricted)
+    if _one_peak(y, v, w, restricted, zero, t, a, b, c, d, flat):
+        return t, True
+    return _searched(y, v, w, restricted), False
+
+
+@summing
+def _sum_of_squares(y: Floats) -> float:
+    """Return the plain sum of squares about the mean."""
+    mean = 0.0
+    for j in range(y.size):
+        mean += y[j]
+    mean /= y.size
+    square = 0.0
+    for j in range(y.size):
+        square += (y[j] - mean) ** 2
+    return square
+
+
+@compiled
+def _flat_slope(y: Floats) -> float:
+    """Return the slope of alpha at infinity, its least one; 0 for results that agree exactly."""
+    square = _sum_of_squares(y)
+    return 1 / math.sqrt(square) if square > 0 else 0.0
+
+
+@compiled
+def _falling_zero(y: Floats, v: Floats, w: Floats, restricted: bool, zero: Sums) -> float:
+    """Return a zero of the score where it falls, given that it starts above 0.
+
+    Newton's steps on B/A, which is nearly a straight line, inside a bracket.
+    """
+    _, _, _, a, b, c, d = zero
+    low, high, t = 0.0, math.inf, 0.0
+    for _ in range(300):
+        if a > b:
+            low = t
+        else:
+            high = t
+        slope = 2 * b * c - a * d
+        step = a * (a - b) / slope if slope > 0 else math.nan
+        new = t + step
+        if abs(step) <= 1e-8 * t and low <= new <= high:
+            return new
+        if not low < new < high:
+            if high - low <= 4e-16 * high:
+                return t
+            if math.isinf(high):
+                new = 2 * low + 1
+            else:
+                new = math.sqrt(low * high) if low > 1e-6 * high else high / 16
+        t = new
+        _, _, _, a, b, c, d = sums(y, v, w, t, restricted)
+    return t
+
+
+# The proof --------------------------------------------------------------------------------------
+
+
+@compiled
+def _falls_beyond(a: float, b: float, d: float, flat: float) -> bool:
+    """Whether the score has no rise through 0 from here to infinity."""
+    alpha, beta = 1 / math.sqrt(a), 1 / b
+    slope = d * beta * beta
+    if a >= b:
+        return slope < 2 * math.sqrt(beta) * flat
+    # Below 0 already: beta under its tangent, alpha over its least slope.
+    bend = 2 * alpha * flat - slope
+    return bend >= 0 or bend * bend < 4 * flat * flat * (alpha * alpha - beta)
+
+
+@compiled
+def _falls_between(
+    low: float,
+    high: float,
+    a0: float,
+    b0: float,
+    d0: float,
+    c0: float,
+    a1: float,
+    b1: float,
+    d1: float,
+    c1: float,
+) -> bool:
+    """Whether the score has no rise through 0 between two points, from the sums at both."""
+    alpha0, beta0, alpha1, beta1 = 1 / math.sqrt(a0), 1 / b0, 1 / math.sqrt(a1), 1 / b1
+    tilt0, tilt1 = c0 / a0 * alpha0, c1 / a1 * alpha1
+    slope0, slope1 = d0 * beta0 * beta0, d1 * beta1 * beta1
+    if slope0 < 2 * max(alpha0, math.sqrt(beta0)) * tilt1:
+        return True
+    width = high - low
+    if a0 > b0 and a1 > b1:
+        # Above 0 throughout? beta over its chord, alpha under both tangents.
+        x = width
+        if tilt0 > tilt1:
+            x = (alpha1 - tilt1 * width - alpha0) / (tilt0 - tilt1)
+        x = min(max(x, 0.0), width)
+        upper = min(alpha0 + tilt0 * x, alpha1 - tilt1 * (width - x))
+        return beta0 + (beta1 - beta0) * x / width > upper * upper
+    if a0 < b0 and a1 < b1:
+        # Below 0 throughout? beta under both tangents, alpha over its chord.
+        chord = (alpha1 - alpha0) / width
+        x = width
+        if slope0 > slope1:
+            x = (beta1 - slope1 * width - beta0) / (slope0 - slope1)
+        x = min(max(x, 0.0), width)
+        # On each side of x a concave quadratic, whose top is looked at.
+        top0 = (slope0 / (2 * chord) - alpha0) / chord if chord > 0 else x
+        top1 = (slope1 / (2 * chord) - alpha0) / chord if chord > 0 else width
+        for at in (min(max(top0, 0.0), x), x, min(max(top1, x), width)):
+            upper = min(beta0 + slope0 * at, beta1 - slope1 * (width - at))
+            if upper >= (alpha0 + chord * at) ** 2:
+                return False
+        return True
+    return False
+
+
+@compiled
+def _one_peak(
+    y: Floats,
+    v: Floats,
+    w: Floats,
+    restricted: bool,
+    zero: Sums,
+    t: float,
+    a: float,
+    b: float,
+    c: float,
+    d: float,
+    flat: float,
+) -> bool:
+    """Whether every zero of the score is a fall: there is then one peak, that at `t`."""
+    # First from t to infinity, by ever longer steps; then from 0 to t.
+    low, a0, b0, c0, d0 = t, a, b, c, d
+    halvings = 0
+    reach = max(v[0], t)
+    while not _falls_beyond(a0, b0, d0, flat):
+        halvings += 1
+        if halvings > HALVINGS:
+            return False
+        high = low + reach
+        _, _, _, a1, b1, c1, d1 = sums(y, v, w, high, restricted)
+        if _falls_between(low, high, a0, b0, d0, c0, a1, b1, d1, c1):
+            low, a0, b0, c0, d0 = high, a1, b1, c1, d1
+            reach *= 2
+        else:
+            reach /= 3
+    if t == 0:
+        return True
+    _, _, _, a0, b0, c0, d0 = zero
+    low, high, a1, b1, c1, d1 = 0.0, t, a, b, c, d
+    # The right end moves towards the left one until the part between is proved.
+    while True:
+        if _falls_between(low, high, a0, b0, d0, c0, a1, b1, d1, c1):
+            if high == t:
+                return True
+            low, a0, b0, c0, d0 = high, a1, b1, c1, d1
+            high, a1, b1, c1, d1 = t, a, b, c, d
+            continue
+        halvings += 1
+        if halvings > HALVINGS:
+            return False
+        high = math.sqrt((low + v[0]) * (high + v[0])) - v[0]
+        if not low < high:
+            return False
+        _, _, _, a1, b1, c1, d1 = sums(y, v, w, high, restricted)
+
+
+# The search -------------------------------------------------------------------------------------
+
+
+@compiled
+def _searched(y: Floats, v: Floats, w: Floats, restricted: bool) -> float:
+    """Look for peaks between the points of a grid over every scale, and return the highest."""
+    k = y.size
+    square, widest = _sum_of_squares(y), 0.0
+    for j in range(k):
+        widest = max(widest, v[j])
+    mean_square = square / (k - 1 if restricted else k)
+    # Beyond this value the score is negative.
+    high = (mean_square + math.sqrt(mean_square**2 + 4 * mean_square * widest)) / 2
+    low = v[0] / 1000
+    high = 2 * low if high <= low else 1.001 * high
+    best, best_value = high, -math.inf
+    left, left_positive = 0.0, False
+    for i in range(GRID + 1):
+        t = 0.0 if i == 0 else low * (high / low) ** ((i - 1) / (GRID - 1))
+        _, _, _, a, b, _, _ = sums(y, v, w, t, restricted)
+        positive = a > b
+        if (i == 0 and not positive) or (left_positive and not positive):
+            at = 0.0 if i == 0 else _zero_between(y, v, w, left, t, restricted)
+            value = _log_likelihood(y, v, w, at, restricted)
+            if value > best_value:
+                best, best_value = at, value
+        left, left_positive = t, positive
+    return best
+
+
+@compiled
+def _zero_between(
+    y: Floats, v: Floats, w: Floats, low: float, high: float, restricted: bool
+) -> float:
+    t = math.sqrt(low * high) if low > 0 else high / 2
+    for _ in range(300):
+        _, _, _, a, b, c, d = sums(y, v, w, t, restricted)
+        if a > b:
+            low = t
+        else:
+            high = t
+        slope = 2 * b * c - a * d
+        step = a * (a - b) / slope if slope > 0 else math.nan
+        new = t + step
+        if abs(step) <= 1e-8 * t and low <= new <= high:
+            return new
+        if not low < new < high:
+            if high - low <= 4e-16 * high:
+                return t
+            new = math.sqrt(low * high) if low > 0 else high / 2
+        t = new
+    return t
+
+
+@compiled
+def _log_likelihood(y: Floats, v: Floats, w: Floats, t: float, restricted: bool) -> float:
+    """Return twice the (restricted) log likelihood, without its constant."""
+    _, total, q = mean_and_q(y, v, w, t)
+    value = -q
+    for j in range(y.size):
+        value += math.log(w[j])
+    return value - math.log(total) if restricted else value
