@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from retroevidence.meta.multilevel import pool_multilevel
+from retroevidence.meta.dependent.multilevel import pool_multilevel
 
 #: Effects and clusters; the second row is the size of metafor's own speed example.
 SIZES = ((100, 10), (1_653, 126), (10_000, 770), (30_000, 2_300), (100_000, 7_700))

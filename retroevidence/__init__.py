@@ -33,15 +33,15 @@ _WHERE = {
     "deduplicate": "loaders.duplicates",
     "cite": "loaders.formatted",
     "format_references": "loaders.formatted",
-    "PubMed": "loaders.pubmed",
+    "PubMed": "loaders.pubmed.client",
     "NetworkError": "errors",
     "new": "loaders.scaffold",
     "effect_size": "effects.measures",
     "effect_sizes": "effects.from_table",
     "measures": "effects.measures",
     "back_transform": "effects.back",
-    "estimate_r": "effects.change",
-    "paired_difference": "effects.crossover",
+    "estimate_r": "effects.conversions.change",
+    "paired_difference": "effects.conversions.crossover",
     "recover": "effects.recover",
     "pool": "meta.pool",
     "Pooled": "meta.result",
@@ -52,23 +52,23 @@ _WHERE = {
     "Subgroups": "meta.subgroups",
     "location_scale": "meta.location_scale",
     "LocationScale": "meta.location_scale",
-    "pool_multilevel": "meta.multilevel",
-    "PooledMultilevel": "meta.multilevel_result",
-    "pool_multivariate": "meta.multivariate",
-    "PooledMultivariate": "meta.multivariate",
-    "robust": "meta.robust",
-    "Robust": "meta.robust",
-    "aggregate": "meta.aggregate",
-    "covariance": "meta.covariance",
+    "pool_multilevel": "meta.dependent.multilevel",
+    "PooledMultilevel": "meta.dependent.multilevel_result",
+    "pool_multivariate": "meta.dependent.multivariate",
+    "PooledMultivariate": "meta.dependent.multivariate",
+    "robust": "meta.dependent.robust",
+    "Robust": "meta.dependent.robust",
+    "aggregate": "meta.dependent.aggregate",
+    "covariance": "meta.dependent.covariance",
     "bias": "meta.bias",
     "pool_many": "meta.many",
-    "pool_counts": "meta.pool_counts",
-    "PooledCounts": "meta.pool_counts",
-    "pool_glmm": "meta.glmm",
-    "PooledGLMM": "meta.glmm_result",
-    "pool_bayes": "meta.bayes",
-    "PooledBayes": "meta.bayes_result",
-    "priors": "meta.priors",
+    "pool_counts": "meta.counts.pool",
+    "PooledCounts": "meta.counts.pool",
+    "pool_glmm": "meta.counts.glmm",
+    "PooledGLMM": "meta.counts.glmm_result",
+    "pool_bayes": "meta.bayes.pool",
+    "PooledBayes": "meta.bayes.result",
+    "priors": "meta.bayes.priors",
     "check": "claims.check",
     "check_all": "claims.check",
     "Checked": "claims.check",
@@ -107,8 +107,8 @@ if TYPE_CHECKING:
     from retroevidence.claims.without_flagged import compare_verdicts
     from retroevidence.effects import recover
     from retroevidence.effects.back import back_transform
-    from retroevidence.effects.change import estimate_r
-    from retroevidence.effects.crossover import paired_difference
+    from retroevidence.effects.conversions.change import estimate_r
+    from retroevidence.effects.conversions.crossover import paired_difference
     from retroevidence.effects.from_table import effect_sizes
     from retroevidence.effects.measures import effect_size, measures
     from retroevidence.errors import NetworkError
@@ -116,27 +116,28 @@ if TYPE_CHECKING:
     from retroevidence.loaders.cards import describe, study
     from retroevidence.loaders.duplicates import deduplicate
     from retroevidence.loaders.formatted import cite, format_references
-    from retroevidence.loaders.pubmed import PubMed
+    from retroevidence.loaders.pubmed.client import PubMed
     from retroevidence.loaders.references import read_references, write_references
     from retroevidence.loaders.rules import validate
     from retroevidence.loaders.scaffold import new
     from retroevidence.loaders.tables import load, tables
-    from retroevidence.meta import bias, combine, covariance, priors
-    from retroevidence.meta.aggregate import aggregate
-    from retroevidence.meta.bayes import pool_bayes
-    from retroevidence.meta.bayes_result import PooledBayes
+    from retroevidence.meta import bias, combine
+    from retroevidence.meta.bayes.pool import pool_bayes, priors
+    from retroevidence.meta.bayes.result import PooledBayes
     from retroevidence.meta.censored import PooledCensored, pool_censored
-    from retroevidence.meta.glmm import pool_glmm
-    from retroevidence.meta.glmm_result import PooledGLMM
+    from retroevidence.meta.counts.glmm import pool_glmm
+    from retroevidence.meta.counts.glmm_result import PooledGLMM
+    from retroevidence.meta.counts.pool import PooledCounts, pool_counts
+    from retroevidence.meta.dependent import covariance
+    from retroevidence.meta.dependent.aggregate import aggregate
+    from retroevidence.meta.dependent.multilevel import pool_multilevel
+    from retroevidence.meta.dependent.multilevel_result import PooledMultilevel
+    from retroevidence.meta.dependent.multivariate import PooledMultivariate, pool_multivariate
+    from retroevidence.meta.dependent.robust import Robust, robust
     from retroevidence.meta.location_scale import LocationScale, location_scale
     from retroevidence.meta.many import pool_many
-    from retroevidence.meta.multilevel import pool_multilevel
-    from retroevidence.meta.multilevel_result import PooledMultilevel
-    from retroevidence.meta.multivariate import PooledMultivariate, pool_multivariate
     from retroevidence.meta.pool import pool
-    from retroevidence.meta.pool_counts import PooledCounts, pool_counts
     from retroevidence.meta.result import Pooled
-    from retroevidence.meta.robust import Robust, robust
     from retroevidence.meta.subgroups import Subgroups, subgroups
     from retroevidence.report.censored import forest_censored
     from retroevidence.report.figures import draw

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from retroevidence.errors import PoolError
-from retroevidence.meta.aggregate import aggregate
-from retroevidence.meta.covariance import from_correlation
+from retroevidence.meta.dependent.aggregate import aggregate
+from retroevidence.meta.dependent.covariance import from_correlation
 
 GOLDEN = Path(__file__).parent / "golden"
 # metafor 3.8-1: aggregate(struct = "CS", rho = 0.6), written by golden/dependent.R.

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retroevidence.effects import inverse as back
 from retroevidence.effects.back import BackTransformed, back_transform
+from retroevidence.effects.formulas import inverse as back
 from retroevidence.effects.measures import MEASURES, effect_size
 from retroevidence.errors import EffectError, UnknownNameError
 from retroevidence.meta.pool import pool

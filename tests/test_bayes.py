@@ -11,11 +11,10 @@ from scipy import integrate as quadrature
 from scipy import stats
 
 from retroevidence.errors import PoolError, UnknownNameError
-from retroevidence.meta.bayes import pool_bayes
-from retroevidence.meta.bayes_grid import integrate
-from retroevidence.meta.bayes_posterior import Mixture
-from retroevidence.meta.pool import pool
-from retroevidence.meta.priors import (
+from retroevidence.meta.bayes.grid import integrate
+from retroevidence.meta.bayes.pool import pool_bayes
+from retroevidence.meta.bayes.posterior import Mixture
+from retroevidence.meta.bayes.priors import (
     RHODES2015,
     TURNER2015,
     TauPrior,
@@ -28,6 +27,7 @@ from retroevidence.meta.priors import (
     turner2015,
     uniform,
 )
+from retroevidence.meta.pool import pool
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "bayes.json").read_text(encoding="utf-8"))
 Z = stats.norm.ppf(0.975)

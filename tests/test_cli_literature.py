@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-import retroevidence.loaders.pubmed as module
+import retroevidence.loaders.pubmed.client as module
 from retroevidence.cli import app
 
 _spec = importlib.util.spec_from_file_location(

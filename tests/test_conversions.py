@@ -7,18 +7,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from retroevidence.effects import arms, quantiles, recover
-from retroevidence.effects.change import estimate_r
-from retroevidence.effects.crossover import paired_difference, smd_crossover
-from retroevidence.effects.measures import effect_size
-from retroevidence.effects.quantile_fit import fit_families
-from retroevidence.effects.quantiles import (
+from retroevidence.effects import recover
+from retroevidence.effects.conversions import arms, quantiles
+from retroevidence.effects.conversions.change import estimate_r
+from retroevidence.effects.conversions.crossover import paired_difference, smd_crossover
+from retroevidence.effects.conversions.quantile_fit import fit_families
+from retroevidence.effects.conversions.quantiles import (
     mean_sd_from_quantiles,
     mean_sd_from_skewed_quantiles,
     skewness,
     skewness_note,
 )
-from retroevidence.effects.standard_errors import looks_like_se, rare_difference, unlike_arms
+from retroevidence.effects.conversions.standard_errors import (
+    looks_like_se,
+    rare_difference,
+    unlike_arms,
+)
+from retroevidence.effects.measures import effect_size
 from retroevidence.errors import EffectError, UnknownNameError
 
 # Algebra in double precision.

@@ -9,7 +9,11 @@ import pytest
 
 from retroevidence.effects.measures import effect_size
 from retroevidence.errors import PoolError, UnknownNameError
-from retroevidence.meta.covariance import from_correlation, from_shared_control, from_times
+from retroevidence.meta.dependent.covariance import (
+    from_correlation,
+    from_shared_control,
+    from_times,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 # metafor 3.8-1: vcalc, written by golden/dependent.R.

@@ -18,8 +18,8 @@ from matplotlib.text import Text
 from retroevidence.claims.check import Checked, check
 from retroevidence.claims.multiverse import multiverse
 from retroevidence.errors import RetroEvidenceError
+from retroevidence.meta.bias.trim_fill import trim_fill
 from retroevidence.meta.pool import pool
-from retroevidence.meta.trim_fill import trim_fill
 from retroevidence.report.figures import directions, draw, forest, funnel, save
 from retroevidence.report.forest import forest_size
 from retroevidence.report.funnel import funnel_blank

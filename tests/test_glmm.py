@@ -12,18 +12,18 @@ from scipy import integrate as quadrature
 from scipy import optimize, stats
 
 from retroevidence.errors import PoolError, UnknownNameError
-from retroevidence.meta import glmm_kernels
-from retroevidence.meta.count_tables import TABLES, own_effects, read_counts
-from retroevidence.meta.glmm import pool_glmm
-from retroevidence.meta.glmm_fit import climb, integrate
-from retroevidence.meta.glmm_kernels import (
+from retroevidence.meta.counts import glmm_kernels
+from retroevidence.meta.counts.glmm import pool_glmm
+from retroevidence.meta.counts.glmm_fit import climb, integrate
+from retroevidence.meta.counts.glmm_kernels import (
     Binomial,
     Hypergeometric,
     TwoBinomials,
     TwoPoissons,
 )
+from retroevidence.meta.counts.pool import pool_counts
+from retroevidence.meta.counts.tables import TABLES, own_effects, read_counts
 from retroevidence.meta.pool import pool
-from retroevidence.meta.pool_counts import pool_counts
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = json.loads((GOLDEN / "counts.json").read_text(encoding="utf-8"))
@@ -159,7 +159,7 @@ def test_integrals_and_derivatives(kernel, probability, tau):
 
 def test_more_points_change_nothing(monkeypatch):
     """Large counts, no events, wide and narrow effects: the points are enough for all of them."""
-    from retroevidence.meta import glmm_fit
+    from retroevidence.meta.counts import glmm_fit
 
     x, n = np.array([0.0, 0, 1, 900, 5000]), np.array([5.0, 4000, 30, 1000, 5000])
     kernel = Binomial(x, n, np.zeros(5))

@@ -10,7 +10,7 @@ import pytest
 from statsmodels.stats.contingency_tables import StratifiedTable
 
 from retroevidence.errors import PoolError, UnknownNameError
-from retroevidence.meta.pool_counts import pool_counts
+from retroevidence.meta.counts.pool import pool_counts
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = json.loads((GOLDEN / "counts.json").read_text(encoding="utf-8"))

@@ -12,10 +12,10 @@ from scipy.optimize import minimize_scalar
 from scipy.special import chdtri
 
 from retroevidence.errors import PoolError, UnknownNameError
-from retroevidence.meta import climb
-from retroevidence.meta.covariance import from_correlation, from_times
-from retroevidence.meta.dependent_bias import dependent_egger
-from retroevidence.meta.multilevel import pool_multilevel
+from retroevidence.meta.dependent import climb
+from retroevidence.meta.dependent.covariance import from_correlation, from_times
+from retroevidence.meta.dependent.egger import dependent_egger
+from retroevidence.meta.dependent.multilevel import pool_multilevel
 from retroevidence.meta.pool import pool
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -315,6 +315,22 @@ def test_variances_far_apart(rho):
     assert fit.loglik == pytest.approx(dense[0], abs=1e-7)
     assert dense[0] == max(dense)
     assert fit.robust.se > 0
+
+
+def test_the_highest_top_where_an_optimiser_stops_lower():
+    frame = small(
+        [1.478, -0.739, -0.038, 0.805, -0.352, -1.387, 0.738, 0.744, -0.379, 1.275],
+        [0.0062, 0.0291, 0.2355, 0.2509, 0.0118, 0.1085, 0.0047, 0.0028, 0.0013, 0.1965],
+        "abbccdeefg",
+    )
+    fit = pool_multilevel(frame, cluster="lab")
+    # metafor 3.8-1, rma.mv(yi, vi, random = ~ 1 | lab/obs): -11.6593681 at (0.8367, 0.1379) from
+    # its own start, -11.130145978 at (1.048167, 0) from control = list(sigma2.init = c(.25, .01)).
+    assert fit.loglik == pytest.approx(-11.130145978, abs=1e-8)
+    assert fit.sigma2.between == pytest.approx(1.048167, abs=1e-6)
+    assert fit.sigma2.within == 0
+    grid = np.concatenate([[0], np.geomspace(1e-4, 10, 30)])
+    assert fit.loglik >= max(dense_log_likelihood(frame, "lab", (b, w)) for b in grid for w in grid)
 
 
 def test_one_effect_with_nearly_all_the_weight():

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from retroevidence.errors import PoolError, UnknownNameError
-from retroevidence.meta.multivariate import pool_multivariate
+from retroevidence.meta.dependent.multivariate import pool_multivariate
 from retroevidence.meta.pool import pool
 
 GOLDEN = Path(__file__).parent / "golden"

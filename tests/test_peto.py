@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from retroevidence.meta.pool_counts import pool_counts
+from retroevidence.meta.counts.pool import pool_counts
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = json.loads((GOLDEN / "counts.json").read_text(encoding="utf-8"))

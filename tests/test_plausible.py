@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from retroevidence.effects import plausible
-from retroevidence.effects.balance import baseline_p, combine_balance
-from retroevidence.effects.grim import grim, grimmer, percentage
-from retroevidence.effects.plausible import Range
-from retroevidence.effects.printed import printed
+from retroevidence.effects.possible import plausible
+from retroevidence.effects.possible.balance import baseline_p, combine_balance
+from retroevidence.effects.possible.grim import grim, grimmer, percentage
+from retroevidence.effects.possible.plausible import Range
+from retroevidence.effects.possible.printed import printed
 from retroevidence.errors import EffectError
 
 ROUNDINGS = (ROUND_HALF_UP, ROUND_HALF_DOWN, ROUND_HALF_EVEN)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from retroevidence.errors import RetroEvidenceError
-from retroevidence.loaders.pubmed import PubMed
+from retroevidence.loaders.pubmed.client import PubMed
 
 _spec = importlib.util.spec_from_file_location(
     "eutils_server", Path(__file__).with_name("eutils_server.py")

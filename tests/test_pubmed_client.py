@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-import retroevidence.loaders.pubmed as module
-import retroevidence.loaders.pubmed_http as http
+import retroevidence.loaders.pubmed.client as module
+import retroevidence.loaders.pubmed.http as http
 from retroevidence.errors import RetroEvidenceError
-from retroevidence.loaders.pubmed import PubMed
-from retroevidence.loaders.pubmed_found import Found
+from retroevidence.loaders.pubmed.client import PubMed
+from retroevidence.loaders.pubmed.found import Found
 
 _spec = importlib.util.spec_from_file_location(
     "eutils_server", Path(__file__).with_name("eutils_server.py")

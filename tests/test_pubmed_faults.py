@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import retroevidence.loaders.pubmed_http as http
+import retroevidence.loaders.pubmed.http as http
 from retroevidence.errors import NetworkError
-from retroevidence.loaders.pubmed import PubMed
-from retroevidence.loaders.pubmed_record import record_row
-from retroevidence.loaders.pubmed_search import read_page
-from retroevidence.loaders.pubmed_xml import read_records
+from retroevidence.loaders.pubmed.client import PubMed
+from retroevidence.loaders.pubmed.record import record_row
+from retroevidence.loaders.pubmed.search import read_page
+from retroevidence.loaders.pubmed.xml import read_records
 
 _spec = importlib.util.spec_from_file_location(
     "eutils_server", Path(__file__).with_name("eutils_server.py")

@@ -14,12 +14,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import retroevidence.loaders.pubmed as module
-import retroevidence.loaders.pubmed_fetch as fetch
+import retroevidence.loaders.pubmed.client as module
+import retroevidence.loaders.pubmed.fetch as fetch
 from retroevidence.errors import NetworkError, RetroEvidenceError, UnknownNameError
-from retroevidence.loaders.pubmed_found import Found
-from retroevidence.loaders.pubmed_repair import repair
-from retroevidence.loaders.pubmed_store import Kept, Store
+from retroevidence.loaders.pubmed.found import Found
+from retroevidence.loaders.pubmed.repair import repair
+from retroevidence.loaders.pubmed.store import Kept, Store
 
 _spec = importlib.util.spec_from_file_location(
     "eutils_server", Path(__file__).with_name("eutils_server.py")
@@ -266,7 +266,7 @@ def test_a_truncated_store_is_refused_and_rebuilt(path, share):
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(
-        RetroEvidenceError, match=r"is damaged \(.*pubmed_repair.repair\('"
+        RetroEvidenceError, match=r"is damaged \(.*pubmed\.repair\.repair\('"
     ) as caught:
         Store(path).searches(HERE)
     assert str(caught.value).count("\n") == 0
@@ -392,7 +392,7 @@ def test_places_where_no_store_can_be(tmp_path, path):
 
 
 def test_a_locked_store_says_so(path, monkeypatch):
-    import retroevidence.loaders.pubmed_store as store_module
+    import retroevidence.loaders.pubmed.store as store_module
 
     store = filled(path)
     monkeypatch.setattr(store_module, "_PATIENCE_S", 0.01)
@@ -429,8 +429,8 @@ def test_what_fails_half_way_leaves_no_trace(path):
 
 HEAD = """
 import os, sys
-from retroevidence.loaders.pubmed_found import Found
-from retroevidence.loaders.pubmed_store import Kept, Store
+from retroevidence.loaders.pubmed.found import Found
+from retroevidence.loaders.pubmed.store import Kept, Store
 
 path, first = sys.argv[1], int(sys.argv[2])
 HERE, DATE = "http://127.0.0.1:1/entrez/eutils", "2026-01-01T00:00:00Z"

@@ -9,11 +9,11 @@ import pytest
 
 from retroevidence.effects.measures import effect_size
 from retroevidence.errors import PoolError, UnknownNameError
-from retroevidence.meta import sandwich
-from retroevidence.meta.large_clusters import _nodes
-from retroevidence.meta.multilevel import pool_multilevel
+from retroevidence.meta.dependent import sandwich
+from retroevidence.meta.dependent.large_clusters import _nodes
+from retroevidence.meta.dependent.multilevel import pool_multilevel
+from retroevidence.meta.dependent.robust import robust
 from retroevidence.meta.pool import pool
-from retroevidence.meta.robust import robust
 
 GOLDEN = Path(__file__).parent / "golden"
 # metafor 5.1-12, clubSandwich 0.5.8, tight control settings (golden/README.md).

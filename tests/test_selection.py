@@ -13,8 +13,8 @@ from scipy.special import log_ndtr, ndtr, ndtri
 from retroevidence.effects.measures import effect_size
 from retroevidence.errors import PoolError, RetroEvidenceError
 from retroevidence.meta.bias import selection_model
+from retroevidence.meta.bias.selection_likelihood import Smooth, Steps, density
 from retroevidence.meta.pool import pool
-from retroevidence.meta.selection_likelihood import Smooth, Steps, density
 
 GOLDEN = Path(__file__).parent / "golden"
 BIAS = json.loads((GOLDEN / "bias.json").read_text(encoding="utf-8"))["selection"]
@@ -213,7 +213,7 @@ def test_profile_limits_lie_where_chi_squared_says():
     low, high = found.delta[["ci_low", "ci_high"]].to_numpy()[1]
     assert low < found.delta["delta"][1] < high
     # The same fit with one weight held at the limit.
-    from retroevidence.meta.selection_fit import Model, Peak
+    from retroevidence.meta.bias.selection_fit import Model, Peak
 
     y, v = HACKSHAW.fit.yi, HACKSHAW.fit.vi
     model = Model(y, v, np.ones((len(y), 1)), Steps(y, v, STEPS4, False), True)

@@ -29,7 +29,7 @@ from retroevidence.claims.integrity_rows import (
     row_id,
     used,
 )
-from retroevidence.effects.balance import baseline_p, combine_balance
+from retroevidence.effects.possible.balance import baseline_p, combine_balance
 
 COLUMNS = [field.name for field in fields(Finding)]
 
@@ -65,7 +65,7 @@ def integrity(data: Data = None) -> pd.DataFrame:
     SDs, from t and F, from the interval. Estimates: from means, and in the middle of the interval.
     Directions: against the numbers. Percentages: against people. Changes: against baseline.
     Effects: beyond a g of 3. Baselines: combined over variables. Formulas and sources stand with
-    the functions of `retroevidence.effects.grim`, `plausible` and `balance`.
+    the functions of `retroevidence.effects.possible.grim`, `plausible` and `balance`.
 
     Raises
     ------

@@ -20,8 +20,8 @@ from retroevidence.claims.integrity_rows import (
     span,
     used,
 )
-from retroevidence.effects.grim import grim, grimmer, percentage
-from retroevidence.effects.plausible import (
+from retroevidence.effects.possible.grim import grim, grimmer, percentage
+from retroevidence.effects.possible.plausible import (
     IMPLAUSIBLE,
     UNITS_FACTOR,
     Range,
@@ -32,7 +32,7 @@ from retroevidence.effects.plausible import (
     smd,
     standardised_change,
 )
-from retroevidence.effects.printed import printed
+from retroevidence.effects.possible.printed import printed
 
 #: Units and outcomes whose values are scores, so that whole numbers are a question at all.
 SCORE_UNITS = ("points", "score", "points (reduction)")

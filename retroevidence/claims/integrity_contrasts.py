@@ -21,7 +21,7 @@ from retroevidence.claims.integrity_rows import (
     span,
     used,
 )
-from retroevidence.effects.plausible import (
+from retroevidence.effects.possible.plausible import (
     IMPLAUSIBLE,
     Range,
     correlation_for_p,

@@ -38,7 +38,7 @@ def audit(
             raise RetroEvidenceError(
                 "audit --online needs your address; add: --email you@example.org"
             )
-        from retroevidence.loaders.pubmed import PubMed
+        from retroevidence.loaders.pubmed.client import PubMed
 
         client = PubMed(email=email)
     if references is None and online:
@@ -82,7 +82,7 @@ def search(
     ] = None,
 ) -> None:
     """Search PubMed and print the records found."""
-    from retroevidence.loaders.pubmed import PubMed
+    from retroevidence.loaders.pubmed.client import PubMed
 
     if email is None and not offline:
         raise RetroEvidenceError("PubMed asks for your address; add: --email you@example.org")
@@ -107,6 +107,6 @@ def repair(
     store: Annotated[Path, typer.Argument(help="The file of a store.")],
 ) -> None:
     """Rebuild a damaged store from what can still be read; the damaged file is kept beside it."""
-    from retroevidence.loaders.pubmed_repair import repair as run
+    from retroevidence.loaders.pubmed.repair import repair as run
 
     typer.echo(repr(run(store)))

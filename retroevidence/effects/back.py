@@ -17,8 +17,8 @@ import pandas as pd
 from scipy.special import ndtri
 
 from retroevidence._show import Card, interval, number
-from retroevidence.effects.checks import level_of
-from retroevidence.effects.inverse import (
+from retroevidence.effects.formulas.checks import level_of
+from retroevidence.effects.formulas.inverse import (
     correlation_from_z,
     harmonic_mean,
     percent_change,
@@ -215,7 +215,7 @@ def back_transform(
     The middle of a symmetric interval on the scale of the analysis turns into a median, not a
     mean: the ratio of a pooled log ratio is a geometric mean. A pooled Freeman-Tukey result
     carries a warning in its notes; its reason stands at
-    :func:`retroevidence.effects.inverse.proportion_from_freeman_tukey`.
+    :func:`retroevidence.effects.formulas.inverse.proportion_from_freeman_tukey`.
 
     Examples
     --------

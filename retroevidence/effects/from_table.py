@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from retroevidence.effects.checks import Floats
+from retroevidence.effects.conversions.standard_errors import suspicions
+from retroevidence.effects.formulas.checks import Floats
 from retroevidence.effects.measures import MEASURES, Measure, effect_size, impossible
-from retroevidence.effects.standard_errors import suspicions
 from retroevidence.errors import EffectError, unknown_name
 
 #: Columns that the result adds to the table.

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from retroevidence.effects.catalogue import MEASURES, Arguments, Measure
-from retroevidence.effects.checks import Effect, Floats
-from retroevidence.effects.hedges import hedges_j
-from retroevidence.effects.zero_cells import ZERO_CELL_RULES
+from retroevidence.effects.formulas.catalogue import MEASURES, Arguments, Measure
+from retroevidence.effects.formulas.checks import Effect, Floats
+from retroevidence.effects.formulas.hedges import hedges_j
+from retroevidence.effects.formulas.zero_cells import ZERO_CELL_RULES
 from retroevidence.errors import EffectError, unknown_name
 
 __all__ = [

@@ -13,18 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from retroevidence.effects.arms import combine_arms
-from retroevidence.effects.change import (
+from retroevidence.effects.conversions.arms import combine_arms
+from retroevidence.effects.conversions.change import (
     correlation_from_sd_change,
     paired_variance_from_t,
     sd_change,
     sd_change_from_t,
 )
-from retroevidence.effects.checks import Effect, above, at_least, first
-from retroevidence.effects.means import smd_of_d, smd_of_t
-from retroevidence.effects.quantiles import mean_sd_from_quantiles, mean_sd_from_skewed_quantiles
-from retroevidence.effects.reported import se_from_ci, t_from_f, t_from_p
-from retroevidence.effects.spreads import (
+from retroevidence.effects.conversions.quantiles import (
+    mean_sd_from_quantiles,
+    mean_sd_from_skewed_quantiles,
+)
+from retroevidence.effects.conversions.reported import se_from_ci, t_from_f, t_from_p
+from retroevidence.effects.conversions.spreads import (
     sd_from_ci,
     sd_from_f,
     sd_from_p,
@@ -32,6 +33,8 @@ from retroevidence.effects.spreads import (
     sd_from_se_of_difference,
     sd_from_t,
 )
+from retroevidence.effects.formulas.checks import Effect, above, at_least, first
+from retroevidence.effects.formulas.means import smd_of_d, smd_of_t
 from retroevidence.errors import EffectError
 
 __all__ = [

@@ -56,7 +56,9 @@ def summing(function: Function) -> Function:
 
 def _made(function: Function, **options: Any) -> Function:
     try:
-        made: Function = numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+        made: Function = numba.njit(cache=True, nogil=True, error_model="numpy", **options)(
+            function
+        )
     except RuntimeError:
         # No directory can be written: compile anew in each process.
         made = numba.njit(nogil=True, error_model="numpy", **options)(function)

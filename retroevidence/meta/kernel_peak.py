@@ -84,7 +84,7 @@ def sums(y: Floats, v: Floats, w: Floats, t: float, restricted: bool) -> Sums:
     >>> sums(y, np.ones(2), np.empty(2), 0.0, True)
     (1.0, 2.0, 2.0, 2.0, 1.0, 2.0, 1.0)
     """
-    first = 1 / v[0] if t == 0 else 1 / (v[0] + t)
+    first = 1 / (v[0] + t)
     rest = 0.0
     moment = 0.0
     squares = 0.0
@@ -237,27 +237,14 @@ def _falling_zero(y: Floats, v: Floats, w: Floats, restricted: bool, zero: Sums)
     Newton's steps on B/A, which is nearly a straight line, inside a bracket.
     """
     _, _, _, a, b, c, d = zero
-    low, high, t = 0.0, math.inf, 0.0
-    for _ in range(300):
-        if a > b:
-            low = t
-        else:
-            high = t
-        slope = 2 * b * c - a * d
-        step = a * (a - b) / slope if slope > 0 else math.nan
-        new = t + step
-        if abs(step) <= 1e-8 * t and low <= new <= high:
-            return new
-        if not low < new < high:
-            if high - low <= 4e-16 * high:
-                return t
-            if math.isinf(high):
-                new = 2 * low + 1
-            else:
-                new = math.sqrt(low * high) if low > 1e-6 * high else high / 16
-        t = new
-        _, _, _, a, b, c, d = sums(y, v, w, t, restricted)
-    return t
+    slope = 2 * b * c - a * d
+    high = a * (a - b) / slope if slope > 0 else v[0]
+    while True:
+        _, _, _, a, b, _, _ = sums(y, v, w, high, restricted)
+        if not a > b:
+            break
+        high *= 4
+    return _zero_between(y, v, w, 0.0, high, restricted)
 
 
 # The proof --------------------------------------------------------------------------------------

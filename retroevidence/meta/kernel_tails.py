@@ -6,8 +6,8 @@ import math
 
 from retroevidence.meta.kernel_compile import compiled
 
-#: Below this probability one minus a sum has lost digits.
-SMALL = 0.01
+#: Below this probability one minus a sum has lost four of its sixteen digits.
+SMALL = 1e-4
 #: Up to here the first Poisson probability, exp(-y), is a number to start from.
 FAR = 600.0
 

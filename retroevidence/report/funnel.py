@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from retroevidence.claims.check import Checked
+    from retroevidence.meta.bias.trim_fill import TrimFill
     from retroevidence.meta.result import Pooled
-    from retroevidence.meta.trim_fill import TrimFill
 
 SIZE = (330.0, 270.0)
 # Below this, chance alone makes a funnel lopsided (Sterne et al. 2011, BMJ 343:d4002).

@@ -1,0 +1,1 @@
+"""Numbers out of partial reports: standard deviations, means, correlations, arms."""

@@ -1,0 +1,1 @@
+"""The formulas of the effect measures, one family per file."""

@@ -1,0 +1,1 @@
+"""Whether printed numbers are possible, alone and against each other."""

@@ -1,0 +1,1 @@
+"""PubMed: asked politely, read safely, kept in a store."""

@@ -1,0 +1,1 @@
+"""The normal-normal model by integration over tau: priors, posteriors, Bayes factors."""

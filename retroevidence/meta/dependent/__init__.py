@@ -1,0 +1,1 @@
+"""Several effects per study: multilevel and multivariate models, covariances, robust variance."""
