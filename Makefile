@@ -6,7 +6,7 @@ PINS   := requirements/newest.txt
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce test check format notebooks tables test-oldest test-newest clean
+.PHONY: help install reproduce test check format notebooks tables golden differential test-oldest test-newest clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,14 @@ notebooks: $(STAMP)  ## Run the notebooks in place, keeping their outputs
 tables: $(STAMP)  ## Rewrite what is generated in README.md and in data/datapackage.json
 	$(BIN)/retroevidence validate --refresh
 	$(BIN)/python tests/readme.py
+
+golden: $(STAMP)  ## Rewrite the golden grid by metafor (needs R, metafor 3.8-1, metadat 1.2-0)
+	cd tests/golden/grid && Rscript grid.R
+	$(BIN)/python tests/golden/grid/compare.py
+
+N ?= 10000
+differential: $(STAMP)  ## Compare with metafor on N=10000 random data sets (needs R and metafor)
+	$(BIN)/python tests/differential/run.py -n $(N)
 
 test-oldest:  ## Run the tests on the oldest versions the library allows
 	$(MAKE) test-pins VENV=.venv-oldest PINS=requirements/oldest.txt

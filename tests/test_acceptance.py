@@ -205,6 +205,13 @@ def test_mcdaniel1994_correlations():
     assert_matches(pool(yi=yi, vi=vi, test="z"), CASES["mcdaniel1994_ZCOR"])
 
 
+def test_konstantopoulos2011_as_if_schools_were_independent():
+    schools = pd.read_csv(GOLDEN / "dependent_konstantopoulos2011.csv")
+    cases = json.loads((GOLDEN / "dependent_acceptance.json").read_text(encoding="utf-8"))
+    pooled = pool(yi=schools["yi"], vi=schools["vi"], test="z")
+    assert_matches(pooled, cases["konstantopoulos2011"]["uni_REML"])
+
+
 def two_means(data):
     return {name.removesuffix("i"): data[name] for name in data if name[-1] == "i"}
 
@@ -225,6 +232,7 @@ WHERE = {
     "A7 BCG, leave-one-out": "sensitivity leave_one_out_matches_metafor",
     "A7 BCG, cumulative": "sensitivity cumulative_by_year_matches_metafor",
     "A8 first eight of BCG, exact permutation": "permutation acceptance_of_the_first_eight_trials",
+    "A9 BCG, every trial a cluster": "robust trials_of_their_own_cluster_match_metafor",
     "A10 Viechtbauer 2005, example 1": "acceptance viechtbauer2005",
     "A11 collins1985b, fits and Q-profile": "acceptance collins1985b_with_q_profile",
     "A11 collins1985b, profile likelihood": "tau2_intervals against_metafor",
@@ -235,6 +243,19 @@ WHERE = {
     "A14 raudenbush1985, weeks": "acceptance raudenbush1985_weeks_reaches_the_boundary",
     "A15 morris2008": "measures same_people_twice_morris2008",
     "A16 curtis1998": "acceptance curtis1998_log_ratio_of_means",
+    "A17 konstantopoulos2011": "multilevel schools_in_districts_match_metafor",
+    "A17 konstantopoulos2011, CR1": "robust schools_cr1_as_metafor",
+    "A17 konstantopoulos2011, independent": (
+        "acceptance konstantopoulos2011_as_if_schools_were_independent"
+    ),
+    "A18 berkey1998": "multivariate two_outcomes_match_metafor",
+    "A19 assink2016": "multilevel correlated_and_hierarchical_effects_match_metafor",
+    "A20 hackshaw1998, asymmetry": "asymmetry acceptance_of_hackshaw1998",
+    "A20 hackshaw1998, trim and fill": "trim_fill acceptance_of_hackshaw1998",
+    "A20 hackshaw1998, fail-safe N": "fail_safe acceptance_of_hackshaw1998",
+    "A21 hackshaw1998, selection": "selection acceptance_of_hackshaw1998",
+    "A22 trim and fill, estimators apart": "trim_fill counts_sides_and_means",
+    "A23 lee2004, Henmi-Copas": "asymmetry henmi_copas_of_lee2004_and_bcg",
     "A24 miller1978": "back freeman_tukey_against_miller_and_metafor",
     "A25 mcdaniel1994": "acceptance mcdaniel1994_correlations",
     "A26 quantiles": "recover mean_and_sd_from_quantiles",
@@ -248,3 +269,7 @@ def test_the_case_has_its_test(case):
     source = (Path(__file__).parent / f"test_{file}.py").read_text(encoding="utf-8")
     functions = {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
     assert f"test_{name}" in functions, f"{case}: test_{file}.py has no test_{name}"
+
+
+def test_all_27_cases_are_there():
+    assert {case.split()[0] for case in WHERE} == {f"A{i}" for i in range(1, 28)}

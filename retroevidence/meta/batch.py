@@ -160,7 +160,8 @@ def _tau2(y: Floats, v: Floats, inside: Bools, method: str) -> Floats:
         own = np.where(inside, v, 0.0).sum(axis=1)
         return np.asarray(np.fmax(0.0, square / (k - 1) - own / k))
     if method == "SJ":
-        start = square / k
+        agree = np.where(inside, y, -np.inf).max(axis=1) == np.where(inside, y, np.inf).min(axis=1)
+        start = np.where(agree, 0.0, square / k)
         # Results that agree exactly leave nothing to weight by; their answer is 0 below.
         scale = np.where(start > 0, start, 1.0)[:, None]
         weights = scale / (v + scale)

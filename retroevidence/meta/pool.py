@@ -165,8 +165,9 @@ def fit_model(
             "the modified Knapp-Hartung interval is used."
         )
     df = math.inf if test == "z" else float(len(y) - x.shape[1])
-    covariance = plain * _inflation(test, mean_square)
-    qm, qm_df, qm_p = _joint_test(design, beta, covariance, df, len(y) - x.shape[1])
+    inflation = _inflation(test, mean_square)
+    covariance = plain * inflation
+    qm, qm_df, qm_p = _joint_test(design, beta, 1 / (v + tau2), inflation, df, len(y) - x.shape[1])
     return describe(
         Fit(y, v, design, tau2, beta, covariance, frame),
         tau2_se=tau2_se,
@@ -495,14 +496,21 @@ def _around(middle: float, reach: float) -> Interval:
 
 
 def _joint_test(
-    design: Design, beta: Floats, covariance: Floats, df: float, residual_df: int
+    design: Design, beta: Floats, weights: Floats, inflation: float, df: float, residual_df: int
 ) -> tuple[float, int, float]:
-    """Test all moderators together: chi-squared after z, F otherwise."""
+    """Test all moderators together: chi-squared after z, F otherwise.
+
+    The statistic is the length of the moderators' part of the fit that nothing else explains: with
+    their columns last in a QR decomposition no covariance is inverted, so moderators that are
+    almost the same cost no digits.
+    """
     which = design.moderators
     if not which:
         return NAN, 0, NAN
-    part = beta[which]
-    wald = float(part @ np.linalg.solve(covariance[np.ix_(which, which)], part))
+    others = [j for j in range(design.matrix.shape[1]) if j not in which]
+    upper = np.linalg.qr(np.sqrt(weights)[:, None] * design.matrix[:, [*others, *which]], mode="r")
+    part = upper[len(others) :, len(others) :] @ beta[which]
+    wald = float(part @ part) / inflation
     if math.isinf(df):
         return wald, len(which), float(chdtrc(len(which), wald))
     f = wald / len(which)

@@ -221,9 +221,10 @@ def _hsk(yi: Floats, vi: Floats, x: Floats) -> tuple[float, float]:
 
 
 def _sj(yi: Floats, vi: Floats, x: Floats) -> tuple[float, float]:
-    start = float(np.mean((yi - yi.mean()) ** 2))
-    if start == 0:
+    # Asked of the effects themselves: the mean of equal numbers can be off by rounding.
+    if np.ptp(yi) == 0:
         return 0.0, 0.0
+    start = float(np.mean((yi - yi.mean()) ** 2))
     return _moment(yi, vi, x, start / (vi + start), 1 / (len(yi) - x.shape[1]), 0.0)
 
 
