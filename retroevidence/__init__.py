@@ -122,7 +122,8 @@ if TYPE_CHECKING:
     from retroevidence.loaders.scaffold import new
     from retroevidence.loaders.tables import load, tables
     from retroevidence.meta import bias, combine
-    from retroevidence.meta.bayes.pool import pool_bayes, priors
+    from retroevidence.meta.bayes import priors
+    from retroevidence.meta.bayes.pool import pool_bayes
     from retroevidence.meta.bayes.result import PooledBayes
     from retroevidence.meta.censored import PooledCensored, pool_censored
     from retroevidence.meta.counts.glmm import pool_glmm

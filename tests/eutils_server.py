@@ -21,8 +21,8 @@ from xml.sax.saxutils import escape
 
 import pytest
 
-from retroevidence.loaders.pubmed.client import PubMed
 from retroevidence.loaders.pubmed import http as pubmed_http
+from retroevidence.loaders.pubmed.client import PubMed
 
 #: What PubMed serves of one search.
 WINDOW = 9_999

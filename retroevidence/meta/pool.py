@@ -508,7 +508,8 @@ def _joint_test(
     if not which:
         return NAN, 0, NAN
     others = [j for j in range(design.matrix.shape[1]) if j not in which]
-    upper = np.linalg.qr(np.sqrt(weights)[:, None] * design.matrix[:, [*others, *which]], mode="r")
+    columns = np.sqrt(weights)[:, None] * design.matrix[:, [*others, *which]]
+    upper = np.linalg.qr(columns)[1]
     part = upper[len(others) :, len(others) :] @ beta[which]
     wald = float(part @ part) / inflation
     if math.isinf(df):

@@ -2,8 +2,8 @@
 
 The rows are brought into the order of their clusters, and a covariance of sampling errors into the
 form :class:`retroevidence.meta.dependent.blocks.Blocks` works on: a diagonal plus a few vectors.
-A general block becomes diagonal by turning the rows of its cluster to the block's own axes, which changes no
-likelihood.
+A general block becomes diagonal by turning the rows of its cluster to the block's own axes, which
+changes no likelihood.
 """
 
 from __future__ import annotations
