@@ -15,6 +15,7 @@ ARM = dict.fromkeys(
     "locator source_url".split(),
     "",
 ) | {"n": math.nan, "mean": math.nan, "sd": math.nan, "higher_is": "worse", "exclude": "no"}
+ARM |= {"events": math.nan}
 CONTRAST = dict.fromkeys(
     "contrast_id study_id task outcome instrument muscle unit condition_detail timepoint contrast "
     "kind direction favours estimate_type p_op locator source_url".split(),
@@ -234,3 +235,57 @@ def test_an_unknown_outcome_or_column_is_named():
         pair(arms(PAIR[0] | {"outcome": "pain"}), contrasts(), outcome="pian")
     with pytest.raises(UnknownNameError, match="no column is called 'weather'"):
         pair(arms(*PAIR), contrasts(), weather="fine")
+
+
+def counts(a, n1, c, n2, measure="RR"):
+    row = {"study_id": "s", "higher_is": "worse"}
+    return one(
+        measure,
+        [
+            row | {"arm_id": "a001", "role": "experimental", "events": a, "n": n1},
+            row | {"arm_id": "a002", "role": "comparator", "events": c, "n": n2},
+        ],
+        experimental="a001",
+        comparator="a002",
+    )
+
+
+def test_events_and_n_give_exact_ratios():
+    # First trial of metadat 1.2-0 dat.bcg; metafor 3.8-1 escalc(measure="RR") prints -0.8893 and
+    # 0.3256, escalc(measure="OR") -0.9387 and 0.3571: rounded there to four digits.
+    row = counts(4, 123, 11, 139)
+    assert (row["yi"], row["vi"]) == pytest.approx((-0.8893, 0.3256), abs=5e-5)
+    assert row["basis"] == "reported"
+    assert row["how"] == "4 of 123 against 11 of 139; log risk ratio [katz1978]"
+    assert row["direction"] == -1
+    row = counts(4, 123, 11, 139, "OR")
+    assert (row["yi"], row["vi"]) == pytest.approx((-0.9387, 0.3571), abs=5e-5)
+
+
+def test_an_empty_cell_is_said_and_two_say_nothing():
+    row = counts(0, 20, 3, 20)
+    # With half a person added to each cell: ln((0.5/21) / (3.5/21)).
+    assert row["yi"] == pytest.approx(math.log(0.5 / 3.5), rel=1e-12)
+    assert "half a person added" in row["how"]
+    for a in (0, 20):
+        nothing = counts(a, 20, a, 20)
+        assert nothing["basis"] == "unusable"
+        assert "says nothing about a ratio" in nothing["how"]
+
+
+def test_counts_of_one_arm_alone_or_a_direction_stay_what_they_are():
+    assert counts(4, 123, math.nan, 139)["basis"] == "unusable"
+    row = contrast_only("RR", direction="lower")
+    assert (row["basis"], row["upper"]) == ("bounded", 0.0)
+    assert "events and n of both arms are not printed" in row["how"]
+
+
+def test_a_table_without_a_column_of_events_gives_no_ratio():
+    table = arms({"arm_id": "a001", "study_id": "s"}, {"arm_id": "a002", "study_id": "s"})
+    found = assemble(
+        line(experimental="a001", comparator="a002"),
+        table.drop(columns="events"),
+        contrasts(),
+        measure="RR",
+    )
+    assert found.loc[0, "basis"] == "unusable"

@@ -11,10 +11,12 @@ import pytest
 from retroevidence.errors import RetroEvidenceError
 from retroevidence.loaders import scaffold
 from retroevidence.loaders.cards import describe, study
+from retroevidence.loaders.logs import read_log
 from retroevidence.loaders.record import read_record
 from retroevidence.loaders.rules import validate
 from retroevidence.loaders.scaffold import new
 from retroevidence.loaders.sheet import read_json
+from retroevidence.loaders.strategies import search
 from retroevidence.loaders.tables import load, tables
 
 
@@ -34,10 +36,24 @@ def test_it_has_the_librarys_tables_columns_and_rules(review: Path) -> None:
         assert load(name, review).dtypes.equals(load(name).dtypes)
         ours, theirs = (read_record(data).resource(name) for data in (None, review))
         assert (theirs.primary_key, theirs.foreign_keys) == (ours.primary_key, ours.foreign_keys)
-        # Readers have other names in another review; every other rule is the same.
-        assert theirs.fields == tuple(
-            replace(field, enum=()) if field.name == "extractor" else field for field in ours.fields
-        )
+        # Readers, topics and tasks have other names in another review, and the descriptions speak
+        # of no task; every other rule is the same.
+        for their, our in zip(theirs.fields, ours.fields, strict=True):
+            expected = replace(our, enum=()) if our.name in scaffold._OPEN else our
+            assert their == replace(expected, description=their.description)
+
+
+def test_nothing_of_the_librarys_own_topic_is_left_in_the_record(tmp_path: Path) -> None:
+    text = (new(tmp_path / "r") / "datapackage.json").read_text(encoding="utf-8").casefold()
+    assert not re.search(r"backward|walk|knee", text)
+
+
+def test_its_example_can_be_searched_and_the_logs_are_empty_before(review: Path) -> None:
+    for name in ("search_log", "hits", "records", "screening"):
+        assert read_log(name, review).empty
+    assert read_log("strategies", review)["strategy_id"].tolist() == ["example"]
+    found = search(review)
+    assert found.log[["found", "new", "duplicates", "records"]].iloc[0].tolist() == [5, 5, 1, 4]
 
 
 def test_the_example_is_marked_and_nothing_else_is_there(review: Path) -> None:
@@ -96,8 +112,11 @@ def test_an_empty_directory_is_filled(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_the_same_call_writes_the_same_bytes(tmp_path: Path) -> None:
     first, second = new(tmp_path / "a" / "r"), new(tmp_path / "b" / "r")
-    names = sorted(path.name for path in first.iterdir())
-    assert names == sorted(path.name for path in second.iterdir())
+    names, others = (
+        sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+        for folder in (first, second)
+    )
+    assert names == others
     for name in names:
         assert (first / name).read_bytes() == (second / name).read_bytes()
 

@@ -26,9 +26,9 @@ def effects(
     ----------
     outcome : str, optional
         Outcome as in the tables, for example ``"pain"``; all outcomes by default.
-    measure : {"SMD", "MD", "ROMC"}
-        ``ROMC`` (log ratio of means) for two conditions in the same people, the others for
-        independent groups.
+    measure : {"SMD", "MD", "ROMC", "SMCC", "RR", "OR"}
+        ``ROMC`` (log ratio of means) and ``SMCC`` for two conditions in the same people; the others
+        for independent groups, of which ``RR`` and ``OR`` take counts of events.
     data : path, optional
         Directory of tables; the library's own by default.
     **filters

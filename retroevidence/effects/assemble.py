@@ -6,8 +6,9 @@ contrast rows, or both. `assemble` climbs down the ladder for each of them:
 =========== ============================================ =========================================
 basis       from                                         result
 =========== ============================================ =========================================
-reported    means, SDs and n of both arms; an estimate   exact ``yi``, ``vi``
-            with its standard error or interval
+reported    means, SDs and n of both arms; events and n   exact ``yi``, ``vi``
+            of both; an estimate with its standard
+            error or interval
 derived     t, F(1, df) or an exact p with n; SE or      exact algebra, or for medians the named
             interval of a mean; medians with quartiles   approximation; ``how`` names it
 bounded     a size with only a p bound; "p < .05" or     the largest ``vi`` the bound allows, or
@@ -40,7 +41,8 @@ NAN = float("nan")
 #: Measures that `assemble` can make, by the design of the comparison.
 BETWEEN_GROUPS = ("SMD", "MD")
 WITHIN_PERSON = ("ROMC", "SMCC")
-MEASURES = (*BETWEEN_GROUPS, *WITHIN_PERSON)
+OF_COUNTS = ("RR", "OR")
+MEASURES = (*BETWEEN_GROUPS, *WITHIN_PERSON, *OF_COUNTS)
 
 #: Columns in which the two arms of one comparison agree.
 MATCHED_ON = "study_id outcome instrument muscle unit condition_detail timepoint".split()
@@ -161,9 +163,10 @@ def assemble(
         last three hold row ids, blank where there is none, several contrast ids joined by ``;``.
     arms, contrasts : DataFrame
         Tables as `load` returns them.
-    measure : {"SMD", "MD", "ROMC", "SMCC"}
+    measure : {"SMD", "MD", "ROMC", "SMCC", "RR", "OR"}
         Standardised mean difference (exact J) or mean difference of two groups; log ratio of means
-        or mean difference in SDs of the differences of the same people under both conditions.
+        or mean difference in SDs of the differences of the same people under both conditions; log
+        risk ratio or log odds ratio from the ``events`` among the n of two groups.
     toward_benefit : bool
         Turn the sign where lower is better, so that positive means better everywhere.
 
@@ -216,6 +219,9 @@ def _one(
     sign, p_value, p_op = _read(stated)
     if sign is None and pair_of_arms and _all_known(pair_of_arms, "mean"):
         sign = int(np.sign(float(pair_of_arms[0]["mean"]) - float(pair_of_arms[1]["mean"])))
+    if sign is None and pair_of_arms and _counted(pair_of_arms):
+        shares = [float(arm["events"]) / float(arm["n"]) for arm in pair_of_arms]
+        sign = int(np.sign(shares[0] - shares[1]))
     lower_is_better = _first(sources, "higher_is") == "worse"
     favoured = _favoured(stated) if toward_benefit and sign is None else None
     if favoured is not None:
@@ -229,6 +235,8 @@ def _one(
         row = _ratio(pair_of_arms, stated, sign, p_value, p_op, people)
     elif measure == "SMCC":
         row = _paired_difference(stated, sign, p_value, p_op, people)
+    elif measure in OF_COUNTS:
+        row = _of_counts(pair_of_arms, sign, p_value, p_op, measure)
     else:
         row = _difference(pair_of_arms, stated, sign, p_value, p_op, n1, n2, measure)
     if row.basis in ("reported", "derived") and not math.isnan(row.yi):
@@ -506,6 +514,34 @@ def _no_size(sign: int | None, p_value: float, p_op: str, lacking: str) -> _Row:
     side = {1: (0.0, math.inf), -1: (-math.inf, 0.0)}.get(sign or 0, (-math.inf, math.inf))
     how = f"{what}{lacking} [bushman1996]"
     return _Row(lower=side[0], upper=side[1], basis="bounded", how=how)
+
+
+def _counted(arms: Sequence[dict[str, Any]]) -> bool:
+    """Tell whether all arms print their events; the column may lack in a table without counts."""
+    return all(_known(arm.get("events")) and _known(arm["n"]) for arm in arms)
+
+
+def _of_counts(
+    arms: tuple[dict[str, Any], dict[str, Any]] | None,
+    sign: int | None,
+    p_value: float,
+    p_op: str,
+    measure: str,
+) -> _Row:
+    """Climb the ladder for events in two independent groups."""
+    if arms is None or not _counted(arms):
+        return _no_size(sign, p_value, p_op, "; events and n of both arms are not printed")
+    (a, n1), (c, n2) = ((float(arm["events"]), float(arm["n"])) for arm in arms)
+    name, key = ("risk", "katz1978") if measure == "RR" else ("odds", "woolf1955")
+    printed = f"{a:g} of {n1:g} against {c:g} of {n2:g}"
+    yi, vi = effect_size(measure, a=a, n1=n1, c=c, n2=n2)
+    if math.isnan(float(yi)):
+        alike = "nobody had" if a == 0 else "everybody had"
+        return _Row(how=f"{printed}: {alike} the event, which says nothing about a ratio")
+    how = f"{printed}; log {name} ratio [{key}]"
+    if 0 in (a, c, n1 - a, n2 - c):
+        how += ", half a person added to each cell because one is empty"
+    return _Row(float(yi), float(vi), basis="reported", how=how)
 
 
 def _paired_difference(

@@ -13,6 +13,7 @@ from typing import Any
 
 from retroevidence._paths import data_dir
 from retroevidence.errors import RetroEvidenceError
+from retroevidence.loaders.logs import LOGS, empty_log
 from retroevidence.loaders.refresh import record_text, refresh
 from retroevidence.loaders.sheet import RECORD, read_json
 
@@ -26,6 +27,35 @@ _TRIALS: Sequence[tuple[str, int, tuple[float, float], tuple[float, float]]] = (
     ("example2003", 25, (3.0, 2.0), (4.5, 2.0)),
 )
 _PAGE = "https://example.org/"
+
+# Readers, topics and tasks are those of the review at hand: their columns take any word.
+_OPEN = ("extractor", "condition", "outcome", "task")
+
+# The library's own record speaks of backward walking; another review compares something else.
+_GENERAL = {
+    "what the backward arm or condition did": "what the experimental arm or condition got",
+    "what was done backward": "what was done",
+    "experimental is backward; blank if the arm is neither side of a backward comparison": (
+        "experimental or comparator; blank if the arm is neither"
+    ),
+    "backward arm against another arm": "experimental arm against another arm",
+    "backward against forward in the same people": "both conditions in the same people",
+    "not an effect of backward walking": "not an effect of the experimental condition",
+    "so never an effect of backward walking": "so never an effect of the experimental condition",
+    "merged: backward walkers counted together with others": (
+        "merged: people of the experimental arm counted together with others"
+    ),
+    "arm rows of the backward side": "arm rows of the experimental side",
+}
+
+# What a made-up index exports: the trials, one of them twice, and a paper that is no trial.
+_EXPORT = (
+    ("Stairs in a made-up trial", "2001", "10.5555/example2001"),
+    ("Stairs in a made-up trial.", "2001", "10.5555/EXAMPLE2001"),
+    ("A second made-up trial: ramps", "2002", "10.5555/example2002"),
+    ("Lifts, made up for a third trial", "2003", "10.5555/example2003"),
+    ("An opinion that nobody holds", "2004", "10.5555/example2004"),
+)
 
 
 def _example() -> dict[str, list[dict[str, object]]]:
@@ -111,8 +141,9 @@ def new(directory: str | os.PathLike[str], title: str = "A new review") -> Path:
     """Make a directory of tables to fill in, of the same form as the library's own.
 
     It holds a record (``datapackage.json``) with the library's columns and rules, every table
-    with its header, ``references.bib``, a ``README.md`` with the steps, and one made-up example
-    (three studies, one claim) that runs as it is and is to be deleted.
+    with its header, ``references.bib``, saved searches (``strategies.csv``, ``exports/``), empty
+    logs of searches and decisions, a ``README.md`` with the steps, and one made-up example (a
+    search, three studies, one claim) that runs as it is and is to be deleted.
 
     Parameters
     ----------
@@ -170,9 +201,10 @@ def _write(folder: Path, title: str, name: str) -> None:
         fields = entry["schema"]["fields"]
         columns = [field["name"] for field in fields]
         for field in fields:
-            # Who read a page is the one list of values that belongs to the library's own readers.
-            if field["name"] == "extractor":
+            if field["name"] in _OPEN:
                 field.get("constraints", {}).pop("enum", None)
+            for words, general in _GENERAL.items():
+                field["description"] = field["description"].replace(words, general)
         rows = example.get(entry["name"], [])
         with (folder / entry["path"]).open("w", encoding="utf-8", newline="") as file:
             table = csv.DictWriter(file, columns, restval="", lineterminator="\n")
@@ -191,6 +223,25 @@ def _write(folder: Path, title: str, name: str) -> None:
     refresh(folder)
     (folder / "references.bib").write_text(_bibliography(), encoding="utf-8", newline="\n")
     (folder / "README.md").write_text(_readme(title, entries), encoding="utf-8", newline="\n")
+    (folder / ".gitignore").write_text("local/\nresults/\n", encoding="utf-8", newline="\n")
+    for log in LOGS:
+        text = empty_log(log) + (_STRATEGY if log == "strategies" else "")
+        (folder / f"{log}.csv").write_text(text, encoding="utf-8", newline="\n")
+    (folder / "exports").mkdir()
+    export = folder / "exports" / "example.ris"
+    export.write_text(_export(), encoding="utf-8", newline="\n")
+
+
+_STRATEGY = f'example,database,Example index,made-up,exports/example.ris,,,"{_MARK}"\n'
+
+
+def _export() -> str:
+    entries = [
+        f"TY  - JOUR\nAU  - Example, Ann\nPY  - {year}\nTI  - {title}\n"
+        f"JO  - Journal of Made-up Results\nDO  - {doi}\nER  - \n"
+        for title, year, doi in _EXPORT
+    ]
+    return "\n".join(entries)
 
 
 def _bibliography() -> str:
@@ -217,34 +268,52 @@ up ("{_MARK}"); they show that everything runs:
     retroevidence validate .
     retroevidence check example_claim --data .
     retroevidence reproduce --data . --out results
+    retroevidence search --data .
+
+## Search and screen
+
+1. Write one line per search into `strategies.csv`: what is asked (`query`), of which `database`
+   (`kind` database, register or other), and the exported `file` (.ris, .nbib, .bib). PubMed is
+   asked directly and needs no file. Then run `retroevidence search --data .`; once more at any
+   later time adds what is new. `search_log.csv` keeps every run, `hits.csv` every record with why
+   it is a duplicate, `records.csv` the works. Abstracts stay in `local/`, which git passes over.
+2. Two people decide on each record, apart: `retroevidence screen --data . --screener NAME`, first
+   on titles and abstracts, then on full texts. Stop at any time; every answer is kept at once.
+   Decisions taken elsewhere come in by `--from FILE.csv`. `--status` lists conflicts and the
+   agreement; a third person settles them with `--arbiter NAME`.
+3. `retroevidence prisma --data .` counts and draws the flow diagram from these logs.
+4. `retroevidence update --data .` says what has changed in each verdict since it last ran, and
+   because of which results.
 
 ## Add a study
 
-1. Give it one key (first author and year, such as `example2001`) and add a BibTeX entry with that
+5. Give it one key (first author and year, such as `example2001`) and add a BibTeX entry with that
    key to `references.bib`.
-2. Add one row to `studies.csv`.
-3. Copy what it reports, as printed, to `arms.csv` (one row per arm: mean, SD, n) or to
-   `contrasts.csv` (a difference, a test, a p-value, or only a direction). Fill in `locator` and
-   `source_url` on each row. Leave blank what is not reported; never write 0 for it.
-4. Run `retroevidence validate .`: it names file, line, column and value of everything that breaks
+6. Add one row to `studies.csv`.
+7. Copy what it reports, as printed, to `arms.csv` (one row per arm: mean, SD, n, or events and n)
+   or to `contrasts.csv` (a difference, a test, a p-value, or only a direction). Fill in `locator`
+   and `source_url` on each row. Leave blank what is not reported; never write 0 for it.
+8. Run `retroevidence validate .`: it names file, line, column and value of everything that breaks
    a rule. When the tables are as you mean them, `retroevidence validate . --refresh` writes their
    new size and hash into `{RECORD}`.
 
 ## Add a claim
 
-5. Add one row to `claims.csv`: what is claimed, in whom, against what, on which outcomes, on which
+9. Add one row to `claims.csv`: what is claimed, in whom, against what, on which outcomes, on which
    side, and the smallest difference that matters with its source.
-6. Add one row to `selection.csv` for each result that bears on it: the two `arm_id`s or the
+10. Add one row to `selection.csv` for each result that bears on it: the two `arm_id`s or the
    `contrast_id`, and whether it enters. A result you leave out gets a row too, with the reason.
-7. Run `retroevidence check YOUR_CLAIM --data .`.
+11. Run `retroevidence check YOUR_CLAIM --data .`.
 
 ## Make it yours
 
-8. Delete the example: its rows in `selection.csv`, `claims.csv`, `arms.csv`, `studies.csv`,
-   and its entries in `references.bib`. A row of yours that you doubt is not deleted: write `yes`
-   in `exclude` and say why in `exclude_reason`.
-9. The rules are in `{RECORD}`. If your review has other outcomes or conditions, change the
-   allowed values (`enum`) there. State your own licence and sources there too.
+12. Delete the example: its rows in `selection.csv`, `claims.csv`, `arms.csv`, `studies.csv`,
+   `strategies.csv`, its entries in `references.bib`, `exports/example.ris`, and what a search made
+   of it (`records.csv`, `hits.csv`, `search_log.csv` below the header). A row of yours that you
+   doubt is not deleted: write `yes` in `exclude` and say why in `exclude_reason`.
+13. The rules are in `{RECORD}`. Columns such as `outcome`, `condition` and `task` take any
+   word; list the allowed ones there (`enum`) and a misspelt word is an error. A column of your own
+   is declared there, too. State your own licence and sources.
 
 ## Tables
 

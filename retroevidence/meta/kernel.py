@@ -150,25 +150,35 @@ def fit_sets(
     return out
 
 
-def code_of_kernel() -> Any:
-    """Return the compiled module, or say how to get numba.
+def rows_of_groups(codes: Wholes, enters: NDArray[np.bool_], offsets: Wholes) -> Wholes:
+    """Return the rows that enter, group after group, in time linear in their number.
+
+    Parameters
+    ----------
+    codes : numpy.ndarray of int, shape (n,)
+        The group of each row.
+    enters : numpy.ndarray of bool, shape (n,)
+        Which rows are fitted.
+    offsets : numpy.ndarray of int, shape (groups + 1,)
+        Where each group begins.
 
     Returns
     -------
-    module
-        :mod:`retroevidence.meta.kernel_groups`.
+    numpy.ndarray of int, shape (rows that enter,)
+        Positions, for `order` of `fit_groups`.
 
     Raises
     ------
     PoolError
-        If numba cannot be imported.
+        If numba cannot be used.
 
     Examples
     --------
-    >>> code_of_kernel().REML
-    7
+    >>> rows_of_groups(np.array([1, 0, 1]), np.ones(3, bool), np.array([0, 1, 3])).tolist()
+    [1, 0, 2]
     """
-    return _code()
+    rows: Wholes = _code().rows_of_groups(codes, enters, offsets)
+    return rows
 
 
 def _code() -> Any:

@@ -61,7 +61,7 @@ def fit_ragged(
     >>> out = np.empty((1, 13))
     >>> fit_ragged(np.array([0.1, 0.5]), np.array([0.1, 0.1]), np.empty(0, np.int64),
     ...            np.array([0, 2]), 0, 1, DL, Z, np.array([1.96]), 1.96, out)
-    >>> round(out[0, 0], 12)
+    >>> float(out[0, 0].round(12))
     0.3
     """
     most = 0
@@ -108,9 +108,9 @@ def fit_signed(
     Examples
     --------
     >>> out = np.empty((1, 13))
-    >>> fit_signed(np.array([0.1, 0.5, 9]), np.array([0.1, 0.1, 1]), np.array([[1, -1, 0]], np.int8),
-    ...            0, 1, DL, Z, np.full(4, 1.96), 1.96, out)
-    >>> round(out[0, 0], 12)
+    >>> y, v = np.array([0.1, 0.5, 9]), np.array([0.1, 0.1, 1])
+    >>> fit_signed(y, v, np.array([[1, -1, 0]], np.int8), 0, 1, DL, Z, np.full(4, 2.0), 1.96, out)
+    >>> float(out[0, 0].round(12))
     -0.2
     """
     room = np.empty((3, yi.size))
@@ -152,7 +152,7 @@ def fit_one(
     --------
     >>> out = np.empty(13)
     >>> fit_one(np.array([0.1, 0.5]), np.array([0.1, 0.1]), np.empty(2), CE, Z, 1.96, 1.96, out)
-    >>> round(out[0], 12)
+    >>> float(out[0].round(12))
     0.3
     """
     out[:] = math.nan

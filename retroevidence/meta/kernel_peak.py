@@ -198,15 +198,11 @@ def peak(y: Floats, v: Floats, w: Floats, restricted: bool, zero: Sums) -> tuple
     flat = _flat_slope(y)
     if flat == 0:
         return 0.0, True
-    if a <= b:
-        if _falls_beyond(a, b, d, flat):
-            return 0.0, True
-        t = 0.0
-    else:
-        t = _falling_zero(y, v, w, restricted, zero)
-        _, _, _, a, b, c, d = sums(y, v, w, t, restricted)
-    if _one_peak(y, v, w, restricted, zero, t, a, b, c, d, flat):
-        return t, True
+    knot, best = 0.0, 0.0
+    if a > b:
+        best, knot, a, b, c, d = _zero(y, v, w, 0.0, math.inf, 0.0, restricted)
+    if _one_peak(y, v, w, restricted, zero, knot, a, b, c, d, flat):
+        return best, True
     return _searched(y, v, w, restricted), False
 
 
@@ -231,20 +227,37 @@ def _flat_slope(y: Floats) -> float:
 
 
 @compiled
-def _falling_zero(y: Floats, v: Floats, w: Floats, restricted: bool, zero: Sums) -> float:
-    """Return a zero of the score where it falls, given that it starts above 0.
+def _zero(
+    y: Floats, v: Floats, w: Floats, low: float, high: float, start: float, restricted: bool
+) -> tuple[float, float, float, float, float, float]:
+    """Return a zero of the score between a point above 0 and one below, or infinity.
 
-    Newton's steps on B/A, which is nearly a straight line, inside a bracket.
+    Newton's steps on B/A, which is nearly a straight line, inside the bracket. The other numbers
+    are the last point looked at, next to the zero, and A, B, C, D there.
     """
-    _, _, _, a, b, c, d = zero
-    slope = 2 * b * c - a * d
-    high = a * (a - b) / slope if slope > 0 else v[0]
-    while True:
-        _, _, _, a, b, _, _ = sums(y, v, w, high, restricted)
-        if not a > b:
-            break
-        high *= 4
-    return _zero_between(y, v, w, 0.0, high, restricted)
+    t = start
+    a = b = c = d = math.nan
+    for _ in range(300):
+        _, _, _, a, b, c, d = sums(y, v, w, t, restricted)
+        if a > b:
+            low = t
+        else:
+            high = t
+        slope = 2 * b * c - a * d
+        step = a * (a - b) / slope if slope > 0 else math.nan
+        new = t + step
+        if abs(step) <= 1e-8 * t and low <= new <= high:
+            # What is left is of the order of the square of this step.
+            return new, t, a, b, c, d
+        if not low < new < high:
+            if math.isinf(high):
+                new = 4 * t + v[0]
+            elif high - low <= 4e-16 * high:
+                break
+            else:
+                new = math.sqrt(low * high) if low > 1e-9 * high else high / 8
+        t = new
+    return t, t, a, b, c, d
 
 
 # The proof --------------------------------------------------------------------------------------
@@ -381,36 +394,12 @@ def _searched(y: Floats, v: Floats, w: Floats, restricted: bool) -> float:
         _, _, _, a, b, _, _ = sums(y, v, w, t, restricted)
         positive = a > b
         if (i == 0 and not positive) or (left_positive and not positive):
-            at = 0.0 if i == 0 else _zero_between(y, v, w, left, t, restricted)
+            at = 0.0 if i == 0 else _zero(y, v, w, left, t, (left + t) / 2, restricted)[0]
             value = _log_likelihood(y, v, w, at, restricted)
             if value > best_value:
                 best, best_value = at, value
         left, left_positive = t, positive
     return best
-
-
-@compiled
-def _zero_between(
-    y: Floats, v: Floats, w: Floats, low: float, high: float, restricted: bool
-) -> float:
-    t = math.sqrt(low * high) if low > 0 else high / 2
-    for _ in range(300):
-        _, _, _, a, b, c, d = sums(y, v, w, t, restricted)
-        if a > b:
-            low = t
-        else:
-            high = t
-        slope = 2 * b * c - a * d
-        step = a * (a - b) / slope if slope > 0 else math.nan
-        new = t + step
-        if abs(step) <= 1e-8 * t and low <= new <= high:
-            return new
-        if not low < new < high:
-            if high - low <= 4e-16 * high:
-                return t
-            new = math.sqrt(low * high) if low > 0 else high / 2
-        t = new
-    return t
 
 
 @compiled

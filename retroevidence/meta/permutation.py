@@ -18,6 +18,7 @@ from retroevidence.errors import PoolError
 from retroevidence.meta.batch import pool_batch
 from retroevidence.meta.combine import proportion
 from retroevidence.meta.influence import check_own_tau2
+from retroevidence.meta.kernel import NUMBERS, WORTH, fit_sets
 from retroevidence.meta.regression import INTERCEPT
 from retroevidence.meta.result import NO_INTERVAL, Interval, Pooled, or_none
 from retroevidence.meta.tau2 import estimate_tau2
@@ -190,18 +191,13 @@ def _mean(pooled: Pooled, iterations: int | None, seed: int | None) -> Permutati
     exact = iterations is None and 2**k <= ALL_FLIPS
     if exact:
         # All signs turned give the statistic with its sign turned: half of them are enough.
-        codes = np.arange(2 ** (k - 1))[:, None]
-        signs = np.where((codes >> np.arange(k)) & 1 == 1, -1.0, 1.0)
+        codes = np.arange(2 ** (k - 1), dtype="<u8")[:, None].view(np.uint8)
+        signs = 1 - 2 * np.unpackbits(codes, axis=1, count=k, bitorder="little").view(np.int8)
     else:
         random = _random(seed, f"2^{k} sign flips", ALL_FLIPS)
         signs = random.choice([-1.0, 1.0], size=(iterations or DRAWN, k))
-        signs = np.vstack([np.ones(k), signs])
-    statistics = np.concatenate(
-        [
-            _mean_statistics(pooled, signs[i : i + ALL_FLIPS // 16])
-            for i in range(0, len(signs), ALL_FLIPS // 16)
-        ]
-    )
+        signs = np.vstack([np.ones(k), signs]).astype(np.int8)
+    statistics = _mean_statistics(pooled, signs)
     # The observed arrangement is the first one, fitted like all others.
     observed = float(statistics[0])
     distribution = np.concatenate([statistics, -statistics]) if exact else statistics
@@ -220,8 +216,13 @@ def _mean(pooled: Pooled, iterations: int | None, seed: int | None) -> Permutati
     )
 
 
-def _mean_statistics(pooled: Pooled, signs: Floats) -> Floats:
+def _mean_statistics(pooled: Pooled, signs: NDArray[np.int8]) -> Floats:
     fit = pooled.fit
+    if len(signs) >= WORTH:
+        found = fit_sets(fit.yi, fit.vi, signs, method=pooled.method, test=pooled.test)
+        return np.asarray(
+            found[:, NUMBERS.index("estimate")] / found[:, NUMBERS.index("se")], dtype=float
+        )
     fits = pool_batch(signs * fit.yi, fit.vi, method=pooled.method, test=pooled.test)
     return np.asarray(fits["estimate"] / fits["se"], dtype=float)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.batch import pool_batch
 from retroevidence.meta.influence import check_own_tau2, deletions, influence
+from retroevidence.meta.kernel import NUMBERS, WORTH, fit_sets
 from retroevidence.meta.permutation import permutation_test
 from retroevidence.meta.result import Pooled, study_names
 
@@ -124,7 +125,7 @@ def cumulative(pooled: Pooled, order: Any = None, *, by: str | None = None) -> p
     return fits.set_axis(index[turn], axis=0)
 
 
-def gosh(pooled: Pooled, *, max_subsets: int = 2**15, seed: int | None = None) -> pd.DataFrame:
+def gosh(pooled: Pooled, *, max_subsets: int = 2**20, seed: int | None = None) -> pd.DataFrame:
     """Pool every subset of the studies (Olkin, Dahabreh & Trikalinos 2012).
 
     Parameters
@@ -167,8 +168,8 @@ def gosh(pooled: Pooled, *, max_subsets: int = 2**15, seed: int | None = None) -
     k = pooled.k
     # Exact in whole numbers whatever k is.
     if 2**k - 1 <= max_subsets:
-        codes = np.arange(1, 2**k)[:, None]
-        members: Bools = (codes >> np.arange(k)) & 1 == 1
+        codes = np.arange(1, 2**k, dtype="<u8")[:, None].view(np.uint8)
+        members: Bools = np.unpackbits(codes, axis=1, count=k, bitorder="little").view(bool)
     elif seed is None:
         raise PoolError(
             f"{k} studies have {2**k - 1} subsets, more than max_subsets={max_subsets}: give seed= "
@@ -200,13 +201,13 @@ def _drawn(k: int, wanted: int, seed: int) -> Bools:
 
 def _fits(pooled: Pooled, members: Bools) -> pd.DataFrame:
     fit = pooled.fit
-    return pool_batch(
-        fit.yi,
-        np.where(members, fit.vi, np.inf),
-        method=pooled.method,
-        test=pooled.test,
-        level=pooled.level,
-    )
+    choice = {"method": pooled.method, "test": pooled.test, "level": pooled.level}
+    if len(members) < WORTH:
+        return pool_batch(fit.yi, np.where(members, fit.vi, np.inf), **choice)
+    found = fit_sets(fit.yi, fit.vi, members.view(np.int8), **choice)
+    fits = pd.DataFrame(found, columns=list(NUMBERS), copy=False)
+    fits.insert(0, "k", members.sum(axis=1))
+    return fits.drop(columns=["pi_low", "pi_high"])
 
 
 def _plain_mean(pooled: Pooled) -> None:

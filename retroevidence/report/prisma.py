@@ -15,8 +15,9 @@ import pandas as pd
 
 from retroevidence._show import Card
 from retroevidence.errors import RetroEvidenceError
-from retroevidence.loaders.logs import KINDS, Data, read_log
-from retroevidence.loaders.screening import CONFLICT, WAITING, screening
+from retroevidence.loaders.logs import KINDS, STAGES, Data, read_log
+from retroevidence.loaders.screening import screening
+from retroevidence.loaders.screening_rules import CONFLICT, WAITING
 from retroevidence.report.style import BODY, GREY, INK, LINE, PALE, blank, fold, font, settings
 
 if TYPE_CHECKING:
@@ -185,24 +186,25 @@ def prisma(data: Data = None) -> Prisma:
         sources[kind][name] = sources[kind].get(name, 0) + n
 
     state = screening(data)
-    early, late = state.counts.loc["title_abstract"], state.counts.loc["full_text"]
+    counted = state.counts.to_dict("index")
+    early, late = (counted[stage] for stage in STAGES)
     table = state.table
     out = table[(table["stage"] == "full_text") & (table["state"] == "exclude")]
     kept = table[(table["stage"] == "full_text") & (table["state"] == "include")]
     studies = kept["study_id"].fillna(kept["record_id"])
     reasons = {str(reason): int(n) for reason, n in out["reason"].value_counts().items()}
-    waiting = int(early[WAITING] + early[CONFLICT])
+    waiting = early[WAITING] + early[CONFLICT]
     return Prisma(
         sources={kind: names for kind, names in sources.items() if names},
         identified=len(hits),
         duplicates=int((hits["rule"] != "first").sum()),
         screened=len(state.records) - waiting,
         waiting=waiting,
-        excluded=int(early["exclude"]),
-        sought=int(early["include"]),
-        not_retrieved=int(late["not_retrieved"]),
-        waiting_full_text=int(late[WAITING] + late[CONFLICT]),
-        assessed=int(late["exclude"] + late["include"]),
+        excluded=early["exclude"],
+        sought=early["include"],
+        not_retrieved=late["not_retrieved"],
+        waiting_full_text=late[WAITING] + late[CONFLICT],
+        assessed=late["exclude"] + late["include"],
         reasons=dict(sorted(reasons.items(), key=lambda one: (-one[1], one[0]))),
         reports=len(kept),
         studies=int(studies.nunique()),
@@ -265,8 +267,9 @@ def flow_diagram(flow: Prisma, ax: Axes | None = None) -> Axes:
         ax.set_xlim(0, width)
         ax.set_ylim(0, height)
         ax.axis("off")
-        line = {"arrowstyle": "-|>", "color": LINE, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
-        box = {"boxstyle": "round,pad=0,rounding_size=2", "edgecolor": LINE, "linewidth": 0.9}
+        edge: dict[str, Any] = {"linewidth": 0.9}
+        line = edge | {"arrowstyle": "-|>", "color": LINE, "shrinkA": 0, "shrinkB": 0}
+        box = edge | {"boxstyle": "round,pad=0,rounding_size=2", "edgecolor": LINE}
         top, spans = height - 8.0, dict[int, list[float]]()
         for number, pair in enumerate(pairs):
             bottom = top - pair.height
@@ -279,8 +282,8 @@ def flow_diagram(flow: Prisma, ax: Axes | None = None) -> Axes:
                 ax.add_patch(patch)
                 ax.text(x + _PAD, middle, text, va="center", color=INK, linespacing=1.25, **font())
             if pair.side:
-                ends = (_RIGHT, middle), (_LEFT + _WIDTH, middle)
-                ax.annotate("", *ends, arrowprops=line)
+                start = (_LEFT + _WIDTH, middle)
+                ax.annotate("", (_RIGHT, middle), start, arrowprops=line)
             if number + 1 < len(pairs):
                 x = _LEFT + _WIDTH / 2
                 ax.annotate("", (x, bottom - _GAP), (x, bottom), arrowprops=line)
@@ -289,7 +292,7 @@ def flow_diagram(flow: Prisma, ax: Axes | None = None) -> Axes:
             low, high = min(ends), max(ends)
             bar = FancyBboxPatch((8, low), 22, high - low, facecolor=PALE, **box)
             ax.add_patch(bar)
-            style = {"ha": "center", "va": "center", "rotation": 90, "color": GREY}
+            style: dict[str, Any] = {"ha": "center", "va": "center", "rotation": 90, "color": GREY}
             ax.text(19, (low + high) / 2, _PHASES[phase], **style, **font(bold=True))
     return ax
 
