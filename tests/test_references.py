@@ -158,11 +158,14 @@ def test_the_whole_bibliography_survives_a_round_trip(tmp_path, ending):
 def test_signs_of_latex_survive_a_round_trip(tmp_path):
     table = read(tmp_path, "a.ris", RIS)
     table.loc[0, "title"] = r"50 % & more: a_b {c} #1 $x$ ~ ^ \tau"
-    table.loc[0, "names"] = "O'Brien, Seán; {Johnson and Johnson}"
+    table.loc[0, "names"] = "O'Brien, Seán; King, Jr, Martin; {Johnson and Johnson}"
     after = read_references(write_references(table, tmp_path / "a.bib"))
     assert after.loc[0, "title"] == table.loc[0, "title"]
     assert after.loc[0, "names"] == table.loc[0, "names"]
-    assert after.loc[0, "authors"] == "O'Brien S; Johnson and Johnson"
+    assert after.loc[0, "authors"] == "O'Brien S; King M Jr; Johnson and Johnson"
+    for ending in ("ris", "nbib"):
+        other = read_references(write_references(table, tmp_path / f"a2.{ending}"))
+        assert other.loc[0, "names"] == table.loc[0, "names"]
 
 
 def test_a_repeated_key_is_not_written(tmp_path):

@@ -26,6 +26,9 @@ _ONE = {
 }
 _MANY = {"FAU": "full", "AU": "short", "CN": "bodies", "AID": "ids", "LID": "ids", "PT": "kinds"}
 
+# "King, Martin Jr": PubMed writes the suffix behind the given names.
+_SUFFIX = re.compile(r"(?<=\w) (Jr|Sr|[IV]{2,3}|\d(?:st|nd|rd|th))\.?$")
+
 _TAG = re.compile(r"([A-Z]{2,4}) *- ?(.*)")
 
 
@@ -103,7 +106,7 @@ def nbib_of_rows(rows: Iterable[Mapping[str, Any]]) -> str:
             if name.startswith("{"):
                 tagged.append(("CN", name.strip("{}")))
             elif name != "et al.":
-                tagged += [("FAU", name), ("AU", initials_of(name))]
+                tagged += [("FAU", _in_nbib(name)), ("AU", initials_of(name))]
         lines = [f"{tag:<4}- {' '.join(str(value).split())}" for tag, value in tagged if value]
         records.append("\n".join(lines if row.get("pmid") else ["PMID-", *lines]) + "\n")
     return "\n".join(records)
@@ -150,7 +153,10 @@ def _records(text: str, file: str) -> list[tuple[int, list[str]]]:
 
 def _row(record: Mapping[str, Any], line: int, file: str) -> dict[str, Any]:
     people = record.get("full") or [_with_comma(name) for name in record.get("short") or []]
-    names = [*map(person, people), *(f"{{{name}}}" for name in record.get("bodies") or [])]
+    names = [
+        *(person(_SUFFIX.sub(r", \1", name)) for name in people),
+        *(f"{{{name}}}" for name in record.get("bodies") or []),
+    ]
     ids = record.get("ids") or []
     doi = next((text.split(" ")[0] for text in ids if text.endswith("[doi]")), "")
     date = record.get("date", "")
@@ -175,6 +181,11 @@ def _row(record: Mapping[str, Any], line: int, file: str) -> dict[str, Any]:
         "abstract": record.get("abstract", ""),
         "line": line,
     }
+
+
+def _in_nbib(name: str) -> str:
+    parts = name.split(", ")
+    return f"{parts[0]}, {parts[2]} {parts[1]}" if len(parts) == 3 else name
 
 
 def _with_comma(name: str) -> str:

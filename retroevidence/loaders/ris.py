@@ -120,7 +120,7 @@ def ris_of_rows(rows: Iterable[Mapping[str, Any]]) -> str:
     records = []
     for row in rows:
         first, _, last = str(row.get("pages") or "").partition("-")
-        names = [name.strip("{}") for name in str(row.get("names") or "").split("; ") if name]
+        names = [_in_ris(name) for name in str(row.get("names") or "").split("; ") if name]
         record: dict[str, Any] = {
             "type_of_reference": kinds.get(str(row["type"]), "GEN"),
             "id": row["key"],
@@ -143,6 +143,12 @@ def ris_of_rows(rows: Iterable[Mapping[str, Any]]) -> str:
     # An end without a blank behind its dash is lost on readers that ask for the six signs.
     text: str = rispy.dumps(records, implementation=Writer, delimiter_tags_mapping={})
     return text.replace("ER  -\n", "ER  - \n")
+
+
+def _in_ris(name: str) -> str:
+    """Write a name as RIS has it, the suffix last."""
+    parts = name.strip("{}").split(", ")
+    return f"{parts[0]}, {parts[2]}, {parts[1]}" if len(parts) == 3 else name.strip("{}")
 
 
 def _records(text: str, file: str) -> list[tuple[int, list[str]]]:
