@@ -120,7 +120,9 @@ def _people(text: str) -> tuple[tuple[Person, ...], bool]:
     """Read ``"Fong, S. S.; Lee V et al."``; the flag says that the list goes on."""
     short = re.sub(r"[;,]?\s*(\band others|\bet al\.?)\s*$", "", text)
     people = []
-    for name in filter(None, (part.strip() for part in short.split(";"))):
+    for part in filter(None, (part.strip() for part in short.split(";"))):
+        # A suffix is left out by many lists, and tells nobody apart here.
+        name = re.sub(r",?\s+(Jr|Sr|I{2,3}|2nd|3rd)\.?(?=,|$)", "", part)
         family, _, given = (part.strip() for part in name.partition(","))
         if not given and (last := re.fullmatch(r"(.+)\s+([^\W\d_a-z]{1,5})", name)):
             family, given = last[1], ". ".join(last[2])
