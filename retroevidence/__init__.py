@@ -36,6 +36,15 @@ _WHERE = {
     "PubMed": "loaders.pubmed.client",
     "NetworkError": "errors",
     "new": "loaders.scaffold",
+    "extract": "loaders.extraction.extract",
+    "write_candidates": "loaders.extraction.candidates",
+    "accept": "loaders.extraction.accept",
+    "search": "loaders.strategies",
+    "screening": "loaders.screening",
+    "decide": "loaders.screening",
+    "update": "claims.update",
+    "prisma": "report.prisma",
+    "flow_diagram": "report.prisma",
     "effect_size": "effects.measures",
     "effect_sizes": "effects.from_table",
     "measures": "effects.measures",
@@ -104,6 +113,7 @@ if TYPE_CHECKING:
     from retroevidence.claims.ladder import ladder, ladder_counts
     from retroevidence.claims.reviews import redo_cochrane, redo_reviews
     from retroevidence.claims.trace import source_rows, trace
+    from retroevidence.claims.update import update
     from retroevidence.claims.without_flagged import compare_verdicts
     from retroevidence.effects import recover
     from retroevidence.effects.back import back_transform
@@ -115,11 +125,16 @@ if TYPE_CHECKING:
     from retroevidence.loaders.bibliography import bibliography, reference
     from retroevidence.loaders.cards import describe, study
     from retroevidence.loaders.duplicates import deduplicate
+    from retroevidence.loaders.extraction.accept import accept
+    from retroevidence.loaders.extraction.candidates import write_candidates
+    from retroevidence.loaders.extraction.extract import extract
     from retroevidence.loaders.formatted import cite, format_references
     from retroevidence.loaders.pubmed.client import PubMed
     from retroevidence.loaders.references import read_references, write_references
     from retroevidence.loaders.rules import validate
     from retroevidence.loaders.scaffold import new
+    from retroevidence.loaders.screening import decide, screening
+    from retroevidence.loaders.strategies import search
     from retroevidence.loaders.tables import load, tables
     from retroevidence.meta import bias, combine
     from retroevidence.meta.bayes import priors
@@ -144,6 +159,7 @@ if TYPE_CHECKING:
     from retroevidence.report.figures import draw
     from retroevidence.report.forest import forest
     from retroevidence.report.funnel import funnel
+    from retroevidence.report.prisma import flow_diagram, prisma
     from retroevidence.report.reproduce import reproduce
     from retroevidence.report.specification import specification_curve
 

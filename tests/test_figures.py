@@ -252,7 +252,11 @@ def test_meta_regression_has_no_diamond_and_no_funnel():
 
 def test_sides_speak_of_value_or_of_benefit():
     lower = words(make(CASES["six"]).get_figure(root=True))
-    assert "← lower with\nbackward walking" in lower
+    assert "← lower with the\nexperimental arm" in lower
+    # A claim knows what the arms of its review do.
+    assert check("heart_rate_higher").claim["experimental"] == "backward walking"
+    named = forest(check("heart_rate_higher"))
+    assert "← lower with\nbackward walking" in words(named.get_figure(root=True))
     better = words(make(CASES["better"]).get_figure(root=True))
     assert "← favours\ncomparator" in better
 

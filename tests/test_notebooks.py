@@ -30,6 +30,7 @@ NAMES = [
     "09-half-reported-results",
     "10-statistics-check",
     "11-intervals-simulated",
+    "12-a-second-review",
 ]
 # Folders of one machine; a trailing slash keeps words such as "home" apart.
 MACHINE = re.compile(r"(?<![\w.])/(?:home|root|work|tmp|Users|private|var|mnt)/")

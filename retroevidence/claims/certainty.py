@@ -36,7 +36,7 @@ NOT_ASSESSED = "not assessed"
 RISK_OF_BIAS = "risk of bias: not assessable from abstracts, so not taken to be low"
 
 #: Designs that start high: chance, or the person as their own control, makes the groups alike.
-STRONG_DESIGNS = ("parallel_rct", "crossover_rct", "within_subject")
+STRONG_DESIGNS = ("parallel_rct", "crossover", "within_subject")
 #: People below which an estimate of a continuous outcome counts as imprecise (GRADE).
 OPTIMAL_SIZE = 400
 #: Share of the variability between studies from which inconsistency counts.

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from retroevidence._show import Card, interval, number, p_text, percent
@@ -24,7 +23,7 @@ from retroevidence.claims.synthesis import (
 from retroevidence.errors import RetroEvidenceError
 from retroevidence.loaders.tables import load
 from retroevidence.meta.censored import PooledCensored
-from retroevidence.meta.result import Pooled
+from retroevidence.meta.result import IN_PERCENT, RATIOS, Pooled
 
 NAN = float("nan")
 
@@ -322,8 +321,17 @@ def _plain(value: Any) -> str:
 
 
 def _on_scale(claim: dict[str, Any], value: float) -> float:
-    """Put a number of the claims table on the scale of the measure: percent become log ratios."""
-    return float(np.log1p(value / 100)) if claim["measure"] == "ROMC" else float(value)
+    """Put a number of the claims table on the scale of the measure: percent and ratios in logs."""
+    if claim["measure"] in IN_PERCENT:
+        return math.log1p(value / 100)
+    if claim["measure"] not in RATIOS:
+        return float(value)
+    if value <= 0:
+        raise RetroEvidenceError(
+            f"claim {claim['claim_id']}: {value:g} is no {claim['measure']}; write a ratio "
+            "above 0, such as 0.8, in claimed_low, claimed_high and smallest."
+        )
+    return math.log(value)
 
 
 def _headline_k(result: Synthesis) -> int:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from retroevidence.effects.assemble import assemble, pair
 from retroevidence.errors import RetroEvidenceError, unknown_name
+from retroevidence.loaders.record import read_record
 from retroevidence.loaders.tables import load
 
 Data = str | os.PathLike[str] | None
@@ -70,11 +71,12 @@ def effects(
 
 
 def claim_row(claim_id: str, data: Data = None) -> dict[str, Any]:
-    """Return one row of the claims table."""
+    """Return one row of the claims table, and what the experimental arms of the review do."""
     claims = load("claims", data).set_index("claim_id", drop=False)
     if claim_id not in claims.index:
         raise unknown_name("claim", claim_id, claims.index)
-    return {str(k): (None if pd.isna(v) else v) for k, v in claims.loc[claim_id].items()}
+    row = {str(k): (None if pd.isna(v) else v) for k, v in claims.loc[claim_id].items()}
+    return row | {"experimental": read_record(data).experimental}
 
 
 def selected(claim_id: str, data: Data = None) -> pd.DataFrame:

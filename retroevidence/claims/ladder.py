@@ -287,7 +287,7 @@ def _read_all(
 ) -> pd.DataFrame:
     """Return one reading per comparison on the measure that says most, the strongest first."""
     readings: list[dict[str, Any]] = []
-    for paired, measures in ((False, ("SMD", "MD")), (True, ("ROMC", "SMCC"))):
+    for paired, measures in ((False, ("SMD", "MD", "RR")), (True, ("ROMC", "SMCC"))):
         part = comparisons[comparisons["paired"] == paired]
         for measure in measures:
             frame = assemble(part, arms, contrasts, measure=measure)

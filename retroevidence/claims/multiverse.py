@@ -24,7 +24,7 @@ from retroevidence.claims.evidence import Data, claim_row
 from retroevidence.claims.rowsets import LEVELS, OF_ROWS, RowSets, levels_of
 from retroevidence.errors import RetroEvidenceError, unknown_name
 from retroevidence.meta.batch import pool_batch
-from retroevidence.meta.result import IN_PERCENT
+from retroevidence.meta.result import IN_PERCENT, RATIOS
 
 Floats = NDArray[np.float64]
 
@@ -85,6 +85,8 @@ class Multiverse:
         low, high = (float(self.claim[name]) for name in ("claimed_low", "claimed_high"))
         if self.claim["measure"] in IN_PERCENT:
             return math.log1p(low / 100), math.log1p(high / 100)
+        if self.claim["measure"] in RATIOS:
+            return math.log(low), math.log(high)
         return low, high
 
     @cached_property

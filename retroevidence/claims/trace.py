@@ -105,6 +105,8 @@ def _say(table: str, row: dict[str, Any]) -> str:
         spread = [f"SD {known['sd']:g}"] if "sd" in known else []
         size = [f"n {known['n']:g}"] if "n" in known else []
         inside = f" ({', '.join(spread + size)})" if spread + size else ""
+        if "events" in known:
+            return f"{known['arm']} {known['events']:g} events{inside}"
         mean = f"{known['mean']:g}" if "mean" in known else "no mean"
         return f"{known['arm']} {mean}{inside}"
     parts = []

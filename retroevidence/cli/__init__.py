@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from retroevidence.cli import evidence, literature
+from retroevidence.cli import evidence, extraction, literature, review
 from retroevidence.errors import RetroEvidenceError
 
 app = typer.Typer(
@@ -22,6 +22,8 @@ app = typer.Typer(
 for command in (
     *(evidence.reproduce, evidence.check, evidence.trace, evidence.describe, evidence.validate),
     *(evidence.new, literature.audit),
+    *(review.search, review.screen, review.update, review.prisma),
+    *(extraction.extract, extraction.accept),
 ):
     app.command()(command)
 

@@ -119,13 +119,21 @@ class Resource:
     foreign_keys: tuple[ForeignKey, ...]
 
 
+#: What the experimental arms do, if the record does not say it.
+EXPERIMENTAL = "the experimental arm"
+
+
 @dataclass(frozen=True)
 class Record:
-    """The record of one directory: its title and its tables, in the order they are listed."""
+    """The record of one directory: its title and its tables, in the order they are listed.
+
+    `experimental` says what the experimental arms do, for figures and the report.
+    """
 
     folder: Path
     title: str
     resources: tuple[Resource, ...]
+    experimental: str = EXPERIMENTAL
 
     def resource(self, name: str) -> Resource:
         """Return the table called `name`.
@@ -183,7 +191,12 @@ def _read_record(stamp: Stamp) -> Record:
                     f"{key.resource!r}, which is not declared",
                     "correct the foreign key",
                 )
-    return Record(path.parent, _take(content, "title", str, "the file", ""), resources)
+    return Record(
+        path.parent,
+        _take(content, "title", str, "the file", ""),
+        resources,
+        _take(content, "experimental", str, "the file", EXPERIMENTAL),
+    )
 
 
 def _wrong(rule: str, fix: str) -> TableError:

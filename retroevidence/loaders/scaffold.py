@@ -14,6 +14,7 @@ from typing import Any
 from retroevidence._paths import data_dir
 from retroevidence.errors import RetroEvidenceError
 from retroevidence.loaders.logs import LOGS, empty_log
+from retroevidence.loaders.record import EXPERIMENTAL
 from retroevidence.loaders.refresh import record_text, refresh
 from retroevidence.loaders.sheet import RECORD, read_json
 
@@ -217,6 +218,7 @@ def _write(folder: Path, title: str, name: str) -> None:
     record = {
         "name": re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-") or "review",
         "title": title,
+        "experimental": EXPERIMENTAL,
         "resources": entries,
     }
     (folder / RECORD).write_text(record_text(record), encoding="utf-8", newline="\n")

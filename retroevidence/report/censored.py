@@ -23,7 +23,7 @@ from retroevidence.report.forest import (
     _two_lines,
 )
 from retroevidence.report.layout import LABEL_WIDTH, Layout, Line, Sheet, spread
-from retroevidence.report.names import axis_label, row_labels, sides
+from retroevidence.report.names import axis_label, experimental_of, row_labels, sides
 from retroevidence.report.scales import Scale, scale_of
 from retroevidence.report.style import ACCENT, GREY, INK, LINE, PALE, fold, settings
 
@@ -126,7 +126,9 @@ def _plan(result: PooledCensored | Checked) -> _Plan:
             marks.append(mark)
     words = None
     if not math.isnan(scale.null):
-        left, right = map(_two_lines, sides(str(claim.get("claimed_direction") or "")))
+        left, right = map(
+            _two_lines, sides(str(claim.get("claimed_direction") or ""), experimental_of(claim))
+        )
         words = (f"← {left}", f"{right} →")
     effect = "Difference" if scale.name == "percent" else "Effect"
     layout = Layout(

@@ -9,7 +9,7 @@ import pandas as pd
 from retroevidence._show import p_text
 from retroevidence.errors import PoolError
 from retroevidence.report.layout import LABEL_WIDTH, Layout, Line, spread
-from retroevidence.report.names import row_labels
+from retroevidence.report.names import experimental_of, row_labels, short_of
 from retroevidence.report.style import ACCENT, GREY, LINE, PALE, fold, settings
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _plan(
     better = side == "better"
     words = ("lower", "no difference", "higher")
     if better:
-        words = ("comparator", "no difference", "backward")
+        words = ("comparator", "no difference", short_of(experimental_of(checked.claim)))
     claimed = {"lower": -1, "higher": 1, "better": 1}.get(side, 0)
     lower = checked.rungs.loc[checked.rungs["rung"].isin(["p-values", "directions"]), "reading"]
     notes = [f"{str(reading)[:1].upper()}{str(reading)[1:]}." for reading in lower[:1]]

@@ -16,7 +16,7 @@ import pandas as pd
 import retroevidence
 from retroevidence._paths import bibliography_path
 from retroevidence.errors import RetroEvidenceError
-from retroevidence.loaders.record import read_record
+from retroevidence.loaders.record import EXPERIMENTAL, read_record
 from retroevidence.loaders.tables import load, tables
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ class Findings:
         Address and place of each row of arms, contrasts, reviews and safety, by its id.
     references : tuple of str
         The references of the studies that bear on a claim, as lines of HTML.
+    experimental : str
+        What the experimental arms do.
     """
 
     title: str
@@ -99,6 +101,7 @@ class Findings:
     cochrane_redone: pd.DataFrame = field(default_factory=pd.DataFrame)
     sources: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     references: tuple[str, ...] = ()
+    experimental: str = EXPERIMENTAL
 
 
 def find(data: Data = None, progress: Progress | None = None, steps: int = 0) -> Findings:
@@ -184,6 +187,7 @@ def find(data: Data = None, progress: Progress | None = None, steps: int = 0) ->
         cochrane_redone=cochrane,
         sources=_sources(data),
         references=references(checks, data),
+        experimental=read_record(data).experimental,
     )
 
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from retroevidence._show import number, p_text, percent
 from retroevidence.errors import PoolError
+from retroevidence.meta.result import IN_PERCENT, RATIOS
 from retroevidence.report.layout import LABEL_WIDTH, LEADING, Layout, Line, Sheet, spread
-from retroevidence.report.names import axis_label, row_labels, sides
+from retroevidence.report.names import axis_label, experimental_of, row_labels, short_of, sides
 from retroevidence.report.scales import Scale, scale_of
 from retroevidence.report.style import ACCENT, GREY, INK, LINE, PALE, SMALL, fold, settings
 
@@ -57,7 +58,7 @@ def forest(
     *,
     ax: Axes | None = None,
     title: str | None = None,
-    experimental: str = "backward walking",
+    experimental: str | None = None,
 ) -> Axes:
     """Draw a forest plot.
 
@@ -72,7 +73,8 @@ def forest(
     title : str, optional
         By default the claim's statement, or nothing for a pooled result.
     experimental : str
-        What the experimental arm does, for the words on both sides of the null line.
+        What the experimental arm does, for the words on both sides of the null line; by default
+        what the claim's review says.
 
     Returns
     -------
@@ -115,7 +117,7 @@ def forest(
 
 
 def forest_size(
-    result: Pooled | Checked, *, title: str | None = None, experimental: str = "backward walking"
+    result: Pooled | Checked, *, title: str | None = None, experimental: str | None = None
 ) -> tuple[float, float]:
     """Return the width and the height, in points, that a forest plot needs.
 
@@ -140,8 +142,9 @@ def has_moderators(pooled: Pooled) -> bool:
     return math.isfinite(pooled.qm)
 
 
-def _plan(result: Pooled | Checked, title: str | None, experimental: str) -> _Plan:
+def _plan(result: Pooled | Checked, title: str | None, experimental: str | None) -> _Plan:
     claim: dict[str, Any] = getattr(result, "claim", {})
+    experimental = experimental or experimental_of(claim)
     pooled = pooled_of(result)
     if pooled is None or not len(pooled.studies):
         raise PoolError(
@@ -149,7 +152,7 @@ def _plan(result: Pooled | Checked, title: str | None, experimental: str) -> _Pl
             "claim has instead."
         )
     scale = scale_of(pooled.measure)
-    lines, marks, people = _studies(pooled, scale)
+    lines, marks, people = _studies(pooled, scale, experimental)
     for line, mark in _summary(pooled, scale, len(people), len(marks)):
         lines.append(line)
         marks.append(mark)
@@ -181,6 +184,9 @@ def _claimed(claim: dict[str, Any], scale: Scale) -> tuple[float, ...]:
     if smallest is None or float(smallest) == 0:
         return ()
     side = -1.0 if claim.get("claimed_direction") == "lower" else 1.0
+    if claim.get("measure") in RATIOS and claim.get("measure") not in IN_PERCENT:
+        # A ratio and its inverse are the same difference.
+        return (side * abs(math.log(float(smallest))),)
     return (scale.pooled(side * abs(float(smallest))),)
 
 
@@ -196,7 +202,9 @@ def _claimed_note(claim: dict[str, Any]) -> list[str]:
     return [f"Dotted: the smallest difference that matters, {float(smallest):g}{unit}."]
 
 
-def _studies(pooled: Pooled, scale: Scale) -> tuple[list[Line], list[_Mark], tuple[str, ...]]:
+def _studies(
+    pooled: Pooled, scale: Scale, experimental: str
+) -> tuple[list[Line], list[_Mark], tuple[str, ...]]:
     """Return the rows of the studies and the headers of the columns with numbers of people."""
     from scipy.stats import norm
 
@@ -208,7 +216,7 @@ def _studies(pooled: Pooled, scale: Scale) -> tuple[list[Line], list[_Mark], tup
     elif np.isnan(n2).all() or pooled.measure in SAME_PEOPLE:
         people = ("n",)
     else:
-        people = ("n\nbackward", "n\ncomparator")
+        people = (f"n\n{short_of(experimental)}", "n\ncomparator")
     lines, marks = [], []
     columns = [column_of(frame, name) for name in ("yi", "vi", "lower", "upper", "weight")]
     for i, label in enumerate(row_labels(frame)):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
+
+from retroevidence.loaders.record import EXPERIMENTAL
 
 _KEY = re.compile(r"^(?P<name>[a-z]+?)(?P<year>(?:19|20)\d\d)(?P<rest>[a-z].*)?$")
 _REGISTERS = ("nct", "ctri", "irct", "isrctn", "actrn")
@@ -102,7 +106,29 @@ def axis_label(measure: str, studies: pd.DataFrame) -> str:
     return name[:1].upper() + name[1:]
 
 
-def sides(direction: str, experimental: str = "backward walking") -> tuple[str, str]:
+def experimental_of(claim: Mapping[str, Any]) -> str:
+    """Return what the experimental arms of a claim's review do.
+
+    Examples
+    --------
+    >>> experimental_of({"experimental": "backward walking"}), experimental_of({})
+    ('backward walking', 'the experimental arm')
+    """
+    return str(claim.get("experimental") or EXPERIMENTAL)
+
+
+def short_of(experimental: str) -> str:
+    """Return the telling word of what the experimental arms do, for the head of a column.
+
+    Examples
+    --------
+    >>> short_of("backward walking"), short_of("the experimental arm")
+    ('backward', 'experimental')
+    """
+    return experimental.removeprefix("the ").split()[0]
+
+
+def sides(direction: str, experimental: str) -> tuple[str, str]:
     """Return what the left and the right side of the null line mean.
 
     Parameters
@@ -115,9 +141,9 @@ def sides(direction: str, experimental: str = "backward walking") -> tuple[str, 
 
     Examples
     --------
-    >>> sides("lower")
+    >>> sides("lower", "backward walking")
     ('lower with backward walking', 'higher with backward walking')
-    >>> sides("better")
+    >>> sides("better", "backward walking")
     ('favours comparator', 'favours backward walking')
     """
     if direction in {"better", "worse"}:

@@ -110,7 +110,7 @@ def _header(findings: Findings, title: str) -> Markup:
         "Results were read from public pages, mostly abstracts. Each report enters as the "
         "strongest statement it supports: an effect with its variance, a p-value, a direction, or "
         "nothing. "
-        "Effects are experimental (backward) minus comparator."
+        f"Effects are {findings.experimental} minus comparator."
     )
     entries = [el("li", el("a", text, href=f"#{name}")) for name, text in CONTENTS]
     contents = el("nav", el("ul", *entries), aria_label="Contents")

@@ -189,8 +189,8 @@ def claims_table(checks: Sequence[Checked]) -> Table:
         }
     )
     caption = (
-        "Claims with their verdicts. Estimates are backward minus comparator; percent differences "
-        "are ratios of means; k counts independent comparisons."
+        "Claims with their verdicts. Estimates are experimental minus comparator; percent "
+        "differences are ratios of means; k counts independent comparisons."
     )
     return Table("claims", caption, frame, readable)
 
