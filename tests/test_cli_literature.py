@@ -74,3 +74,20 @@ def test_a_list_is_audited_against_pubmed(server, run, tmp_path):
     assert done.exit_code == 0, done.output
     assert "year: cited 1999, record 2001" in done.output
     assert "1 verified, 1 mis-cited" in done.output or "1 mis-cited, 1 verified" in done.output
+
+
+def test_results_of_a_record_are_proposed_from_pubmed(server, run, tmp_path):
+    text = (
+        "Twenty-four adults were assigned to backward walking (n = 12) or usual care (n = 12). "
+        "Pain was lower in the backward walking group (2.1 ± 0.8) than in the usual care group "
+        "(3.0 ± 0.9; p = 0.02)."
+    )
+    server.add(article(7, "Invented walking.", inside=eutils.paragraphs(text)))
+    out = tmp_path / "candidates.csv"
+    done = run("extract", 7, "--out", out, "--email", "me@example.org")
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(out, dtype=str)
+    assert {"2.1", "3.0"} <= set(table["mean"].dropna())
+    assert table["source_url"].dropna().str.contains("pubmed").all()
+    # Nothing is accepted by itself.
+    assert table["accept"].isna().all()
