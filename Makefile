@@ -57,6 +57,14 @@ test-oldest:  ## Run the tests on the oldest versions the library allows
 test-newest:  ## Run the tests on the newest versions the registry has
 	$(MAKE) test-pins VENV=.venv-newest PINS=/dev/null
 
+# The peers have an environment of their own: none of them is needed here.
+BENCH := .venv-bench
+.PHONY: bench
+bench:  ## Time the same work here and in the peers, write benchmarks/peers.md
+	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable . pimeta pymare pymetaanalysis
+	$(BENCH)/bin/python benchmarks/peers.py
+
 .PHONY: test-pins
 test-pins: $(STAMP)
 	$(BIN)/python -m pytest

@@ -71,6 +71,9 @@ _WHERE = {
     "covariance": "meta.dependent.covariance",
     "bias": "meta.bias",
     "pool_many": "meta.many",
+    "bootstrap": "meta.bootstrap",
+    "Bootstrap": "meta.bootstrap",
+    "simulate": "meta.simulate",
     "pool_counts": "meta.counts.pool",
     "PooledCounts": "meta.counts.pool",
     "pool_glmm": "meta.counts.glmm",
@@ -140,6 +143,7 @@ if TYPE_CHECKING:
     from retroevidence.meta.bayes import priors
     from retroevidence.meta.bayes.pool import pool_bayes
     from retroevidence.meta.bayes.result import PooledBayes
+    from retroevidence.meta.bootstrap import Bootstrap, bootstrap
     from retroevidence.meta.censored import PooledCensored, pool_censored
     from retroevidence.meta.counts.glmm import pool_glmm
     from retroevidence.meta.counts.glmm_result import PooledGLMM
@@ -154,6 +158,7 @@ if TYPE_CHECKING:
     from retroevidence.meta.many import pool_many
     from retroevidence.meta.pool import pool
     from retroevidence.meta.result import Pooled
+    from retroevidence.meta.simulate import simulate
     from retroevidence.meta.subgroups import Subgroups, subgroups
     from retroevidence.report.censored import forest_censored
     from retroevidence.report.figures import draw

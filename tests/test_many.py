@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -101,3 +105,29 @@ def test_wrong_questions():
         pool_many(table, by="group")
     with pytest.raises(UnknownNameError, match="REMLL"):
         pool_many(table, method="REMLL")
+
+
+TEN_MILLION = """
+import numpy as np, pandas as pd
+from retroevidence.meta.many import pool_many
+random = np.random.default_rng(1)
+n = 10_000_000
+ids = random.permutation(n) // 15
+frame = pd.DataFrame({"id": ids, "yi": random.normal(size=n), "vi": random.uniform(0.01, 1, n)})
+found = pool_many(frame)
+print(len(found), found["k"].sum(), found["estimate"].notna().sum())
+print(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's own count")
+def test_ten_million_effects_in_any_order_need_less_than_two_gibibytes():
+    run = subprocess.run(
+        [sys.executable, "-c", TEN_MILLION], capture_output=True, text=True, timeout=120, check=True
+    )
+    groups, effects, pooled, peak = map(int, run.stdout.split())
+    assert groups == pooled == 666_667
+    assert effects == 10_000_000
+    # Making the table takes half of it.
+    assert peak * 1024 < 2 * 2**30

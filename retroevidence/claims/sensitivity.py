@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from retroevidence.claims.multiverse import Multiverse, multiverse
 from retroevidence.meta.sensitivity import (
+    bootstrap,
     cumulative,
     gosh,
     influence,
@@ -17,6 +18,7 @@ from retroevidence.meta.sensitivity import (
 
 __all__ = [
     "Multiverse",
+    "bootstrap",
     "cumulative",
     "gosh",
     "influence",

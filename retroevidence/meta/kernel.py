@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ NUMBERS = (
     *("tau2", "i2", "h2", "q", "q_p_value"),
 )
 #: Effects that one thread takes at a time.
-PIECE = 2**17
+PIECE = 2**15
 #: From this many fits on the kernel pays for being loaded.
 WORTH = 2**12
 
@@ -51,7 +52,7 @@ def fit_groups(
     offsets : numpy.ndarray of int, shape (groups + 1,)
         Where each group begins, and where the last one ends; a group may be empty.
     order : numpy.ndarray of int, optional
-        Positions of the effects, group after group, where they do not lie so.
+        Positions of the effects, group after group, where they do not lie so; empty where they do.
     method, test, level : str, str and float
         As in :func:`retroevidence.meta.pool.pool`.
     threads : int, optional
@@ -75,7 +76,7 @@ def fit_groups(
     >>> fit_groups(y, v, np.array([0, 2, 3]), method="DL")[:, 0].round(12).tolist()
     [0.3, 2.0]
     """
-    chosen = _choice(method, test, level)
+    chosen = chosen_numbers(method, test, level)
     code = _code()
     offsets = np.ascontiguousarray(offsets, dtype=np.int64)
     sizes = np.diff(offsets)
@@ -135,7 +136,7 @@ def fit_sets(
     >>> fit_sets(y, v, np.array([[1, 1, 0], [1, -1, 0]], np.int8))[:, 0].round(12).tolist()
     [0.3, -0.2]
     """
-    chosen = _choice(method, test, level)
+    chosen = chosen_numbers(method, test, level)
     code = _code()
     reach = _reaches(np.arange(len(yi) + 1), level)
     yi, vi = (np.ascontiguousarray(values, dtype=np.float64) for values in (yi, vi))
@@ -150,22 +151,13 @@ def fit_sets(
     return out
 
 
-def rows_of_groups(codes: Wholes, enters: NDArray[np.bool_], offsets: Wholes) -> Wholes:
-    """Return the rows that enter, group after group, in time linear in their number.
-
-    Parameters
-    ----------
-    codes : numpy.ndarray of int, shape (n,)
-        The group of each row.
-    enters : numpy.ndarray of bool, shape (n,)
-        Which rows are fitted.
-    offsets : numpy.ndarray of int, shape (groups + 1,)
-        Where each group begins.
+def compiled_rows() -> Any:
+    """Return the compiled passes over the rows of a table, or say how to get numba.
 
     Returns
     -------
-    numpy.ndarray of int, shape (rows that enter,)
-        Positions, for `order` of `fit_groups`.
+    module
+        :mod:`retroevidence.meta.kernel_rows`.
 
     Raises
     ------
@@ -174,11 +166,13 @@ def rows_of_groups(codes: Wholes, enters: NDArray[np.bool_], offsets: Wholes) ->
 
     Examples
     --------
-    >>> rows_of_groups(np.array([1, 0, 1]), np.ones(3, bool), np.array([0, 1, 3])).tolist()
-    [1, 0, 2]
+    >>> compiled_rows().FINE
+    0
     """
-    rows: Wholes = _code().rows_of_groups(codes, enters, offsets)
-    return rows
+    _code()
+    from retroevidence.meta import kernel_rows
+
+    return kernel_rows
 
 
 def _code() -> Any:
@@ -192,8 +186,33 @@ def _code() -> Any:
     return kernel_groups
 
 
-def _choice(method: str, test: str, level: float) -> tuple[int, int, float]:
-    """Return the numbers of a method and a test, and the critical value of z."""
+def chosen_numbers(method: str, test: str, level: float) -> tuple[int, int, float]:
+    """Check a choice of method, test and level.
+
+    Parameters
+    ----------
+    method, test, level : str, str and float
+        As in :func:`retroevidence.meta.pool.pool`.
+
+    Returns
+    -------
+    method, test : int
+        Their positions in METHODS and TESTS.
+    reach : float
+        The critical value of z.
+
+    Raises
+    ------
+    PoolError
+        If `level` is not between 0 and 1.
+    UnknownNameError
+        If `method` or `test` is unknown.
+
+    Examples
+    --------
+    >>> chosen_numbers("DL", "z", 0.95)[:2]
+    (1, 0)
+    """
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
     if test not in TESTS:
@@ -210,11 +229,11 @@ def _reaches(sizes: Wholes, level: float) -> Floats:
 
 def _spread(work: Callable[[int, int], None], edges: Wholes, threads: int | None) -> None:
     """Do the pieces between the edges on several threads; the kernel holds no lock of Python."""
-    pieces = [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    pieces = list(pairwise(edges.tolist()))
     if threads is None:
-        import numba
+        from numba.core import config
 
-        threads = int(numba.config.NUMBA_NUM_THREADS)
+        threads = int(vars(config)["NUMBA_NUM_THREADS"])
     if threads == 1 or len(pieces) == 1:
         for piece in pieces:
             work(*piece)

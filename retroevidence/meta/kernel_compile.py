@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -54,12 +56,35 @@ def summing(function: Function) -> Function:
     return _made(function, fastmath={"reassoc", "contract", "nsz"})
 
 
+@cache
+def sources() -> tuple[tuple[str, int, int], ...]:
+    """Return name, time and size of every file of the kernel.
+
+    Returns
+    -------
+    tuple of (str, int, int)
+        What makes kept code out of date when it changes.
+
+    Examples
+    --------
+    >>> sources()[0][0]
+    'kernel_compile.py'
+    """
+    files = sorted(Path(__file__).parent.glob("kernel_*.py"))
+    stats = [(file.name, file.stat()) for file in files]
+    return tuple((name, found.st_mtime_ns, found.st_size) for name, found in stats)
+
+
 def _made(function: Function, **options: Any) -> Function:
     try:
-        made: Function = numba.njit(cache=True, nogil=True, error_model="numpy", **options)(
-            function
-        )
+        made: Any = numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
     except RuntimeError:
         # No directory can be written: compile anew in each process.
         made = numba.njit(nogil=True, error_model="numpy", **options)(function)
-    return made
+    kept: Any = getattr(getattr(made, "_cache", None), "_cache_file", None)
+    if kept is not None and hasattr(kept, "_source_stamp"):
+        # numba looks at the file of a function only, and not at those of what it calls, whose code
+        # it holds too: a mended callee would go on giving the old numbers.
+        kept._source_stamp = (kept._source_stamp, sources())
+    compiled_function: Function = made
+    return compiled_function

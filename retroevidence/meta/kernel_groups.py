@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retroevidence.meta.kernel_compile import compiled
-from retroevidence.meta.kernel_peak import mean_and_q, peak, root_of_q, sums
+from retroevidence.meta.kernel_peak import peak
+from retroevidence.meta.kernel_sums import mean_and_q, root_of_q, sums
 from retroevidence.meta.kernel_tails import two_sided_normal, two_sided_t, upper_chi_squared
 
 Floats = NDArray[np.float64]
@@ -67,7 +68,7 @@ def fit_ragged(
     most = 0
     for group in range(first, last):
         most = max(most, offsets[group + 1] - offsets[group])
-    room = np.empty((3, max(most, 1)))
+    room = np.empty((2, max(most, 1)))
     for group in range(first, last):
         start = offsets[group]
         k = offsets[group + 1] - start
@@ -76,7 +77,7 @@ def fit_ragged(
             row = start + j if order.size == 0 else order[start + j]
             y[j] = yi[row]
             v[j] = vi[row]
-        fit_one(y, v, room[2, :k], method, test, reach[group], reach_z, out[group])
+        fit_one(y, v, method, test, reach[group], reach_z, out[group])
 
 
 @compiled
@@ -113,7 +114,7 @@ def fit_signed(
     >>> float(out[0, 0].round(12))
     -0.2
     """
-    room = np.empty((3, yi.size))
+    room = np.empty((2, yi.size))
     for row in range(first, last):
         k = 0
         for j in range(yi.size):
@@ -122,14 +123,13 @@ def fit_signed(
                 room[1, k] = vi[j]
                 k += 1
         y, v = room[0, :k], room[1, :k]
-        fit_one(y, v, room[2, :k], method, test, reach[k], reach_z, out[row])
+        fit_one(y, v, method, test, reach[k], reach_z, out[row])
 
 
 @compiled
 def fit_one(
     y: Floats,
     v: Floats,
-    w: Floats,
     method: int,
     test: int,
     reach: float,
@@ -140,8 +140,8 @@ def fit_one(
 
     Parameters
     ----------
-    y, v, w : numpy.ndarray, shape (k,)
-        Effects, variances, and room for weights.
+    y, v : numpy.ndarray, shape (k,)
+        Effects and variances.
     method, test, reach, reach_z
         As in `fit_ragged`, for this group.
     out : numpy.ndarray, shape (13,)
@@ -151,7 +151,7 @@ def fit_one(
     Examples
     --------
     >>> out = np.empty(13)
-    >>> fit_one(np.array([0.1, 0.5]), np.array([0.1, 0.1]), np.empty(2), CE, Z, 1.96, 1.96, out)
+    >>> fit_one(np.array([0.1, 0.5]), np.array([0.1, 0.1]), CE, Z, 1.96, 1.96, out)
     >>> float(out[0].round(12))
     0.3
     """
@@ -167,9 +167,9 @@ def fit_one(
         return
     origin, unit = _prepare(y, v)
     df = k - 1
-    zero = sums(y, v, w, 0.0, True)
-    tau2 = _tau2(y, v, w, method, zero)
-    mean, total, spread = mean_and_q(y, v, w, tau2)
+    zero = sums(y, v, 0.0, True)
+    tau2 = _tau2(y, v, method, zero)
+    mean, total, spread = mean_and_q(y, v, tau2)
     mean_square = spread / df
     factor = 1.0
     if test == KNHA and mean_square >= AGREE:
@@ -203,7 +203,7 @@ def fit_one(
 
 @compiled
 def _prepare(y: Floats, v: Floats) -> tuple[float, float]:
-    """Bring numbers to the form `kernel_peak` wants; return the origin and the unit taken off.
+    """Bring numbers to the form `kernel_sums` wants; return the origin and the unit taken off.
 
     The unit is a power of 2, so that no digit changes.
     """
@@ -227,7 +227,6 @@ def _prepare(y: Floats, v: Floats) -> tuple[float, float]:
 def _tau2(
     y: Floats,
     v: Floats,
-    w: Floats,
     method: int,
     zero: tuple[float, float, float, float, float, float, float],
 ) -> float:
@@ -236,16 +235,16 @@ def _tau2(
     if method == CE:
         return 0.0
     if method == REML:
-        return peak(y, v, w, True, zero)[0]
+        return peak(y, v, True, zero)[0]
     if method == ML:
-        return peak(y, v, w, False, sums(y, v, w, 0.0, False))[0]
-    if method == EB or method == PM:
-        return root_of_q(y, v, w, float(k - 1))
+        return peak(y, v, False, sums(y, v, 0.0, False))[0]
+    if method in (EB, PM):
+        return root_of_q(y, v, float(k - 1))
     q, trace = zero[2], zero[4]
     if method == DL:
         return max(0.0, (q - (k - 1)) / trace)
-    if method == HS or method == HSK:
-        _, total, _ = mean_and_q(y, v, w, 0.0)
+    if method in (HS, HSK):
+        _, total, _ = mean_and_q(y, v, 0.0)
         factor = k / (k - 1) if method == HSK else 1.0
         return max(0.0, (factor * q - k) / total)
     mean = 0.0
@@ -263,37 +262,4 @@ def _tau2(
     if square == 0:
         return 0.0
     start = square / k
-    return start * mean_and_q(y, v, w, start)[2] / (k - 1)
-
-
-@compiled
-def rows_of_groups(codes: Wholes, enters: NDArray[np.bool_], offsets: Wholes) -> Wholes:
-    """Return the rows that enter, group after group, each group's in their order.
-
-    Parameters
-    ----------
-    codes : numpy.ndarray of int64, shape (n,)
-        The group of each row.
-    enters : numpy.ndarray of bool, shape (n,)
-        Which rows are in a group that is fitted.
-    offsets : numpy.ndarray of int64, shape (groups + 1,)
-        Where each group begins.
-
-    Returns
-    -------
-    numpy.ndarray of int64, shape (rows that enter,)
-        Positions.
-
-    Examples
-    --------
-    >>> rows_of_groups(np.array([1, 0, 1]), np.ones(3, bool), np.array([0, 1, 3])).tolist()
-    [1, 0, 2]
-    """
-    place = offsets[:-1].copy()
-    rows = np.empty(offsets[-1], np.int64)
-    for row in range(codes.size):
-        if enters[row]:
-            group = codes[row]
-            rows[place[group]] = row
-            place[group] += 1
-    return rows
+    return start * mean_and_q(y, v, start)[2] / (k - 1)

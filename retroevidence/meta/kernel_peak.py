@@ -1,7 +1,6 @@
-"""The variance between the studies of one group, compiled: likelihood peak and root of Q.
+"""The highest point of the likelihood of tau² for one group, compiled.
 
-All functions take the study of smallest variance first, its effect as the origin and its variance
-between 1 and 4: large weights then take no digits off small ones, and no power overflows.
+All functions take effects and variances in the form of :mod:`retroevidence.meta.kernel_sums`.
 """
 
 from __future__ import annotations
@@ -12,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retroevidence.meta.kernel_compile import compiled, summing
+from retroevidence.meta.kernel_sums import Sums, mean_and_q, sums
 
 Floats = NDArray[np.float64]
-#: Sums at one tau²: mean, total weight, Q, y'PPy, tr P or tr W, y'PPPy, tr PP or tr WW.
-Sums = tuple[float, float, float, float, float, float, float]
 
 #: Points between which the likelihood is searched where one peak cannot be proved.
 GRID = 48
@@ -23,150 +21,14 @@ GRID = 48
 HALVINGS = 24
 
 
-@summing
-def mean_and_q(y: Floats, v: Floats, w: Floats, t: float) -> tuple[float, float, float]:
-    """Return weighted mean, total weight and Q for tau² = t.
+@compiled
+def peak(y: Floats, v: Floats, restricted: bool, zero: Sums) -> tuple[float, bool]:
+    """Return the tau² >= 0 of highest (restricted) likelihood.
 
     Parameters
     ----------
     y, v : numpy.ndarray, shape (k,)
         Effects and variances, as the module wants them.
-    w : numpy.ndarray, shape (k,)
-        Room for the weights.
-    t : float
-        Variance between studies.
-
-    Returns
-    -------
-    mean, total, q : float
-        The mean is relative to the first effect.
-
-    Examples
-    --------
-    >>> y = np.array([0.0, 2.0])
-    >>> mean_and_q(y, np.ones(2), np.empty(2), 1.0)
-    (1.0, 1.0, 1.0)
-    """
-    total = 0.0
-    moment = 0.0
-    for j in range(y.size):
-        weight = 1 / (v[j] + t)
-        w[j] = weight
-        total += weight
-        moment += weight * y[j]
-    mean = moment / total
-    q = 0.0
-    for j in range(y.size):
-        left = y[j] - mean
-        q += w[j] * left * left
-    return mean, total, q
-
-
-@summing
-def sums(y: Floats, v: Floats, w: Floats, t: float, restricted: bool) -> Sums:
-    """Return what likelihood and moments need at tau² = t.
-
-    Parameters
-    ----------
-    y, v, w, t
-        As in `mean_and_q`.
-    restricted : bool
-        True for the traces of P (REML), False for those of W (ML).
-
-    Returns
-    -------
-    tuple of float
-        mean, total weight, Q, A = y'PPy, B = tr P, C = y'PPPy, D = tr PP (of W for ML).
-
-    Examples
-    --------
-    >>> y = np.array([0.0, 2.0])
-    >>> sums(y, np.ones(2), np.empty(2), 0.0, True)
-    (1.0, 2.0, 2.0, 2.0, 1.0, 2.0, 1.0)
-    """
-    first = 1 / (v[0] + t)
-    rest = 0.0
-    moment = 0.0
-    squares = 0.0
-    cubes = 0.0
-    for j in range(1, y.size):
-        weight = 1 / (v[j] + t)
-        w[j] = weight
-        rest += weight
-        moment += weight * y[j]
-        squares += weight * weight
-        cubes += weight * weight * weight
-    total = first + rest
-    mean = moment / total
-    start = -first * mean
-    q = 0.0
-    a = 0.0
-    bend = 0.0
-    lean = 0.0
-    for j in range(1, y.size):
-        left = y[j] - mean
-        loaded = w[j] * left
-        q += loaded * left
-        a += loaded * loaded
-        apart = loaded - start
-        lean += w[j] * apart
-        bend += w[j] * apart * apart
-    q -= start * mean
-    a += start * start
-    c = bend - lean * lean / total
-    if not restricted:
-        return mean, total, q, a, total, c, first * first + squares
-    b = (rest * (first + total) - squares) / total
-    spread = (first * rest) ** 2 + 2 * first * first * squares + squares * squares
-    d = spread / (total * total) + squares - 2 * cubes / total
-    return mean, total, q, a, b, c, d
-
-
-@compiled
-def root_of_q(y: Floats, v: Floats, w: Floats, target: float) -> float:
-    """Return the tau² at which Q equals `target`, 0 where it is below from the start.
-
-    Newton's steps on 1/Q, which is concave and nearly straight: they come from the left and never
-    pass the root.
-
-    Parameters
-    ----------
-    y, v, w
-        As in `mean_and_q`.
-    target : float
-        Degrees of freedom.
-
-    Returns
-    -------
-    float
-        The root.
-
-    Examples
-    --------
-    >>> root_of_q(np.array([0.0, 2.0]), np.ones(2), np.empty(2), 1.0)
-    1.0
-    """
-    t = 0.0
-    for _ in range(1000):
-        _, _, q, a, _, _, _ = sums(y, v, w, t, True)
-        step = q * (q - target) / (target * a) if a > 0 else 0.0
-        if not step > 0:
-            break
-        t += step
-        if step < 1e-9 * t:
-            # What is left is of the order of the square of this step.
-            break
-    return t
-
-
-@compiled
-def peak(y: Floats, v: Floats, w: Floats, restricted: bool, zero: Sums) -> tuple[float, bool]:
-    """Return the tau² >= 0 of highest (restricted) likelihood.
-
-    Parameters
-    ----------
-    y, v, w
-        As in `mean_and_q`.
     restricted : bool
         True for REML, False for ML.
     zero : tuple of float
@@ -190,8 +52,8 @@ def peak(y: Floats, v: Floats, w: Floats, restricted: bool, zero: Sums) -> tuple
 
     Examples
     --------
-    >>> y, v, w = np.array([0.0, 2.0]), np.ones(2), np.empty(2)
-    >>> peak(y, v, w, True, sums(y, v, w, 0.0, True))
+    >>> y, v = np.array([0.0, 2.0]), np.ones(2)
+    >>> peak(y, v, True, sums(y, v, 0.0, True))
     (1.0, True)
     """
     _, _, _, a, b, c, d = zero
@@ -200,10 +62,10 @@ def peak(y: Floats, v: Floats, w: Floats, restricted: bool, zero: Sums) -> tuple
         return 0.0, True
     knot, best = 0.0, 0.0
     if a > b:
-        best, knot, a, b, c, d = _zero(y, v, w, 0.0, math.inf, 0.0, restricted)
-    if _one_peak(y, v, w, restricted, zero, knot, a, b, c, d, flat):
+        best, knot, a, b, c, d = _zero(y, v, 0.0, math.inf, 0.0, restricted)
+    if _one_peak(y, v, restricted, zero, knot, a, b, c, d, flat):
         return best, True
-    return _searched(y, v, w, restricted), False
+    return _searched(y, v, restricted), False
 
 
 @summing
@@ -228,7 +90,7 @@ def _flat_slope(y: Floats) -> float:
 
 @compiled
 def _zero(
-    y: Floats, v: Floats, w: Floats, low: float, high: float, start: float, restricted: bool
+    y: Floats, v: Floats, low: float, high: float, start: float, restricted: bool
 ) -> tuple[float, float, float, float, float, float]:
     """Return a zero of the score between a point above 0 and one below, or infinity.
 
@@ -238,7 +100,7 @@ def _zero(
     t = start
     a = b = c = d = math.nan
     for _ in range(300):
-        _, _, _, a, b, c, d = sums(y, v, w, t, restricted)
+        _, _, _, a, b, c, d = sums(y, v, t, restricted)
         if a > b:
             low = t
         else:
@@ -325,7 +187,6 @@ def _falls_between(
 def _one_peak(
     y: Floats,
     v: Floats,
-    w: Floats,
     restricted: bool,
     zero: Sums,
     t: float,
@@ -345,7 +206,7 @@ def _one_peak(
         if halvings > HALVINGS:
             return False
         high = low + reach
-        _, _, _, a1, b1, c1, d1 = sums(y, v, w, high, restricted)
+        _, _, _, a1, b1, c1, d1 = sums(y, v, high, restricted)
         if _falls_between(low, high, a0, b0, d0, c0, a1, b1, d1, c1):
             low, a0, b0, c0, d0 = high, a1, b1, c1, d1
             reach *= 2
@@ -369,14 +230,14 @@ def _one_peak(
         high = math.sqrt((low + v[0]) * (high + v[0])) - v[0]
         if not low < high:
             return False
-        _, _, _, a1, b1, c1, d1 = sums(y, v, w, high, restricted)
+        _, _, _, a1, b1, c1, d1 = sums(y, v, high, restricted)
 
 
 # The search -------------------------------------------------------------------------------------
 
 
 @compiled
-def _searched(y: Floats, v: Floats, w: Floats, restricted: bool) -> float:
+def _searched(y: Floats, v: Floats, restricted: bool) -> float:
     """Look for peaks between the points of a grid over every scale, and return the highest."""
     k = y.size
     square, widest = _sum_of_squares(y), 0.0
@@ -391,11 +252,11 @@ def _searched(y: Floats, v: Floats, w: Floats, restricted: bool) -> float:
     left, left_positive = 0.0, False
     for i in range(GRID + 1):
         t = 0.0 if i == 0 else low * (high / low) ** ((i - 1) / (GRID - 1))
-        _, _, _, a, b, _, _ = sums(y, v, w, t, restricted)
+        _, _, _, a, b, _, _ = sums(y, v, t, restricted)
         positive = a > b
         if (i == 0 and not positive) or (left_positive and not positive):
-            at = 0.0 if i == 0 else _zero(y, v, w, left, t, (left + t) / 2, restricted)[0]
-            value = _log_likelihood(y, v, w, at, restricted)
+            at = 0.0 if i == 0 else _zero(y, v, left, t, (left + t) / 2, restricted)[0]
+            value = _log_likelihood(y, v, at, restricted)
             if value > best_value:
                 best, best_value = at, value
         left, left_positive = t, positive
@@ -403,10 +264,10 @@ def _searched(y: Floats, v: Floats, w: Floats, restricted: bool) -> float:
 
 
 @compiled
-def _log_likelihood(y: Floats, v: Floats, w: Floats, t: float, restricted: bool) -> float:
+def _log_likelihood(y: Floats, v: Floats, t: float, restricted: bool) -> float:
     """Return twice the (restricted) log likelihood, without its constant."""
-    _, total, q = mean_and_q(y, v, w, t)
+    _, total, q = mean_and_q(y, v, t)
     value = -q
     for j in range(y.size):
-        value += math.log(w[j])
+        value -= math.log(v[j] + t)
     return value - math.log(total) if restricted else value

@@ -10,12 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from retroevidence.errors import PoolError
-from retroevidence.meta.kernel import NUMBERS, fit_groups, rows_of_groups
+from retroevidence.meta.kernel import NUMBERS, compiled_rows, fit_groups
 from retroevidence.meta.regression import INTERCEPT, design_of
 
 Floats = NDArray[np.float64]
 Wholes = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+
+#: Why a group is not pooled, by the codes of :mod:`retroevidence.meta.kernel_rows`. An infinite
+#: variance is no information, and so left out; one of 0 or below is a mistake.
+REASONS = ("", "no effect with a variance", "yi is infinite", "vi must be above 0")
 
 
 def pool_many(
@@ -83,30 +86,18 @@ def pool_many(
     if absent:
         raise PoolError(f"effects has no column {', '.join(absent)}; check by= and the names.")
     yi, vi = _number(effects, "yi"), _number(effects, "vi")
-    codes, first = _groups(effects, keys)
-    missing = np.isnan(yi) | ~np.isfinite(vi)
+    code = compiled_rows()
+    codes, runs, first = _groups(effects, keys)
     design = None
     if mods is not None:
-        design = design_of(mods, effects, ~missing & (codes >= 0))
-        missing |= np.isnan(design.matrix).any(axis=1)
+        entering = ~np.isnan(yi) & np.isfinite(vi) & np.repeat(codes >= 0, np.diff(runs))
+        design = design_of(mods, effects, entering)
+        yi = np.where(np.isnan(design.matrix).any(axis=1), np.nan, yi)
         design = None if design.names == (INTERCEPT,) else design
-    usable = (codes >= 0) & ~missing
-    count = len(first)
-    sizes = np.bincount(codes[usable] if not usable.all() else codes, minlength=count)
-    reason = np.full(count, "", dtype=object)
-    reason[sizes == 0] = "no effect with a variance"
-    # An infinite variance is no information, and so left out; one of 0 or below is a mistake.
-    for broken, why in ((np.isinf(yi), "yi is infinite"), (vi <= 0, "vi must be above 0")):
-        broken &= usable
-        if broken.any():
-            reason[np.unique(codes[broken])] = why
-    if not usable.all():
-        left_out = np.bincount(codes[(codes >= 0) & missing], minlength=count)
-    else:
-        left_out = np.zeros(count, dtype=np.int64)
-    fitted = reason == ""
-    offsets = np.concatenate([[0], np.cumsum(np.where(fitted, sizes, 0))])
-    order = _order(codes, usable, fitted, offsets)
+    sizes, left_out, faults = code.survey(yi, vi, codes, runs, len(first))
+    offsets = np.concatenate([[0], np.cumsum(np.where(faults == code.FINE, sizes, 0))])
+    order = code.rows_of_groups(yi, vi, codes, runs, faults, offsets)
+    reason = pd.Series(np.array(REASONS, dtype=object)[faults], dtype=object)
     table = effects[keys].iloc[first].reset_index(drop=True)
     table["k"] = sizes
     if design is None:
@@ -115,11 +106,11 @@ def pool_many(
     else:
         from retroevidence.meta.many_regressions import regress_groups
 
-        rows = np.arange(len(yi)) if order is None else order
+        rows = order if len(order) else np.arange(int(offsets[-1]))
         numbers, why_not = regress_groups(
             yi[rows], vi[rows], design.matrix[rows], design.names, offsets, method, test, level
         )
-        reason = np.where(fitted, why_not, reason)
+        reason = reason.mask(faults == code.FINE, pd.Series(why_not, dtype=object))
     return pd.concat([table, numbers], axis=1).assign(left_out=left_out, reason=reason)
 
 
@@ -130,40 +121,34 @@ def _number(effects: pd.DataFrame, name: str) -> Floats:
         raise PoolError(f"{name} must be numbers ({err}); convert it first.") from err
 
 
-def _groups(effects: pd.DataFrame, keys: list[str]) -> tuple[Wholes, Wholes]:
-    """Give each group a number in order of first appearance, and its first row; -1 is no group."""
+def _groups(effects: pd.DataFrame, keys: list[str]) -> tuple[Wholes, Wholes, Wholes]:
+    """Give each run of rows the number of its group, in order of first appearance.
+
+    Returns the groups of the runs, -1 for none; where each run begins, and the end; and the first
+    row of each group.
+    """
     runs = _runs(effects, keys)
-    heads = effects[keys] if runs is None else effects[keys].iloc[runs]
+    heads = effects[keys] if len(runs) > len(effects) else effects[keys].iloc[runs[:-1]]
     if len(keys) == 1:
         codes = pd.factorize(heads[keys[0]])[0].astype(np.int64)
     else:
         numbers = heads.groupby(keys, sort=False, dropna=True).ngroup()
         codes = numbers.fillna(-1).to_numpy().astype(np.int64)
-    first = np.full(int(codes.max(initial=-1)) + 1, len(codes), dtype=np.int64)
-    known = np.flatnonzero(codes >= 0)
-    # Written from the last row to the first, so that the first one stays.
-    first[codes[known][::-1]] = known[::-1]
-    if runs is None:
-        return codes, first
-    return np.repeat(codes, np.diff(np.append(runs, len(effects)))), runs[first]
+    first = np.zeros(int(codes.max(initial=-1)) + 1, dtype=np.int64)
+    known = np.flatnonzero(codes >= 0)[::-1]
+    # Written from the last run to the first, so that the first one stays.
+    first[codes[known]] = runs[known]
+    return codes, runs, first
 
 
-def _runs(effects: pd.DataFrame, keys: list[str]) -> Wholes | None:
-    """Return where a run of equal keys begins, if the keys are numbers and runs are long."""
-    begins = np.zeros(len(effects), dtype=bool)
-    begins[:1] = True
+def _runs(effects: pd.DataFrame, keys: list[str]) -> Wholes:
+    """Return where runs of equal keys begin, and the end; each row is a run for keys of words."""
+    begins = np.zeros(len(effects) + 1, dtype=bool)
+    begins[0] = begins[-1] = True
     for name in keys:
         column = effects[name]
         if column.dtype.kind not in "iu" or not isinstance(column.dtype, np.dtype):
-            return None
+            return np.arange(len(effects) + 1, dtype=np.int64)
         values = column.to_numpy()
-        begins[1:] |= values[1:] != values[:-1]
-    runs = np.flatnonzero(begins)
-    return runs if 2 * len(runs) < len(effects) else None
-
-
-def _order(codes: Wholes, usable: Bools, fitted: Bools, offsets: Wholes) -> Wholes | None:
-    """Return the rows group after group, or None if that is how they stand."""
-    if usable.all() and fitted.all() and (codes[1:] >= codes[:-1]).all():
-        return None
-    return rows_of_groups(codes, usable & fitted[codes], offsets)
+        begins[1:-1] |= values[1:] != values[:-1]
+    return np.flatnonzero(begins)

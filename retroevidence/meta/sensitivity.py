@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.batch import pool_batch
+from retroevidence.meta.bootstrap import bootstrap
 from retroevidence.meta.influence import check_own_tau2, deletions, influence
 from retroevidence.meta.kernel import NUMBERS, WORTH, fit_sets
 from retroevidence.meta.permutation import permutation_test
 from retroevidence.meta.result import Pooled, study_names
 
-__all__ = ["cumulative", "gosh", "influence", "leave_one_out", "permutation_test"]
+__all__ = ["bootstrap", "cumulative", "gosh", "influence", "leave_one_out", "permutation_test"]
 
 Bools = NDArray[np.bool_]
 
@@ -201,7 +202,7 @@ def _drawn(k: int, wanted: int, seed: int) -> Bools:
 
 def _fits(pooled: Pooled, members: Bools) -> pd.DataFrame:
     fit = pooled.fit
-    choice = {"method": pooled.method, "test": pooled.test, "level": pooled.level}
+    choice: dict[str, Any] = {"method": pooled.method, "test": pooled.test, "level": pooled.level}
     if len(members) < WORTH:
         return pool_batch(fit.yi, np.where(members, fit.vi, np.inf), **choice)
     found = fit_sets(fit.yi, fit.vi, members.view(np.int8), **choice)

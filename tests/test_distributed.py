@@ -1,0 +1,89 @@
+"""A Dask table gives the numbers of a table in memory, and a lost worker loses nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from retroevidence.errors import PoolError
+from retroevidence.meta.distributed import PLACE, _placed
+from retroevidence.meta.many import pool_many
+
+dd = pytest.importorskip("dask.dataframe", reason="Dask is an extra")
+
+
+def library(rows: int = 3000) -> pd.DataFrame:
+    random = np.random.default_rng(1)
+    vi = random.uniform(0.01, 1, rows)
+    vi[random.integers(0, rows, 20)] = np.nan
+    vi[7] = 0.0
+    table = pd.DataFrame({"id": random.integers(0, 200, rows), "yi": random.normal(size=rows)})
+    return table.assign(vi=vi, review=table["id"] % 7, note="not needed")
+
+
+@pytest.mark.parametrize("by", ["id", ["review", "id"]])
+def test_a_dask_table_is_pooled_to_the_same_bits(by):
+    table = library()
+    parts = pool_many(dd.from_pandas(table, npartitions=7, sort=False), by=by, test="adhoc")
+    found = parts.compute(scheduler="sync").sort_values("id").reset_index(drop=True)
+    wanted = pool_many(table, by=by, test="adhoc").sort_values("id").reset_index(drop=True)
+    pd.testing.assert_frame_equal(found, wanted, check_exact=True)
+    assert (found["reason"] == "vi must be above 0").sum() == 1
+
+
+def test_parquet_files_whose_groups_lie_across_files(tmp_path):
+    pytest.importorskip("pyarrow")
+    table = library()
+    for number, part in enumerate(np.array_split(np.arange(len(table)), 5)):
+        table.iloc[part].to_parquet(tmp_path / f"part.{number}.parquet")
+    found = pool_many(dd.read_parquet(tmp_path)).compute(scheduler="sync").sort_values("id")
+    wanted = pool_many(table).sort_values("id")
+    pd.testing.assert_frame_equal(
+        found.reset_index(drop=True), wanted.reset_index(drop=True), check_exact=True
+    )
+
+
+def test_rows_keep_their_places():
+    parts = dd.from_pandas(library(100), npartitions=4, sort=False)
+    meta = parts._meta.assign(**{PLACE: np.int64(0)})
+    places = parts.map_partitions(_placed, meta=meta).compute(scheduler="sync")[PLACE]
+    assert places.is_monotonic_increasing
+    assert places.is_unique
+
+
+def test_wrong_questions():
+    parts = dd.from_pandas(library(50), npartitions=2)
+    with pytest.raises(PoolError, match="no column group"):
+        pool_many(parts, by="group")
+    with pytest.raises(PoolError, match="in memory"):
+        pool_many(parts, mods="~ review")
+    with pytest.raises(PoolError, match="effects is a list"):
+        pool_many([1, 2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["tasks", "p2p"])
+def test_a_killed_worker_loses_nothing_and_doubles_nothing(method):
+    pytest.importorskip("distributed")
+    script = Path(__file__).with_name("cluster.py")
+    run = subprocess.run(
+        [sys.executable, str(script), method],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    found = json.loads(run.stdout.splitlines()[-1])
+    assert found["running"], "the worker was killed after the end"
+    assert found["new_workers"] >= 1
+    assert found["groups"] == 150
+    assert found["effects"] == 16 * 400
+    assert found["differences"] == 0
+    assert found["simulated"] == 0
