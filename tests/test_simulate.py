@@ -39,7 +39,9 @@ def test_equal_variances_give_the_numbers_of_the_t_test():
         else:
             shift = row["mu"] / spread
             reach = stats.t.ppf(0.975, k - 1)
-            power = stats.nct.sf(reach, k - 1, shift) + stats.nct.cdf(-reach, k - 1, shift)
+            with np.errstate(divide="ignore"):  # scipy 1.12 divides by zero far in the tail
+                inside = stats.nct.cdf([-reach, reach], k - 1, shift)
+            power = 1 - (inside[1] - inside[0])
             assert far(row, "power", power) < 5
             assert np.isnan(row["error"])
 
