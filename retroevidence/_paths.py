@@ -47,19 +47,19 @@ def bibliography_path(data: str | os.PathLike[str] | None = None) -> Path:
     return inside if inside.is_file() else folder.parent / _BIB
 
 
-def write_beside(path: Path, text: str) -> None:
+def write_beside(path: Path, content: str | bytes) -> None:
     """Write a file as a whole or not at all: beside it first, then under its name.
 
     Parameters
     ----------
     path : Path
         The file; what it held is replaced.
-    text : str
-        Its content, written as UTF-8 with Unix line ends.
+    content : str or bytes
+        What it shall hold; a text is written as UTF-8 with Unix line ends.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        beside.write_text(text, encoding="utf-8", newline="\n")
+        beside.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -228,7 +228,7 @@ def test_nothing_is_half_written(tmp_path, review, monkeypatch, fails):
     """Whichever file cannot be written, all are as they were."""
     file = candidates(tmp_path)
     before = files(review)
-    write, refreshed = module._write_bytes, module.refresh
+    write, refreshed = module.write_beside, module.refresh
     failed = []
 
     def full(path, content):
@@ -242,7 +242,7 @@ def test_nothing_is_half_written(tmp_path, review, monkeypatch, fails):
             raise TableError(fails, "cannot be written (full)", "make room")
         return refreshed(folder)
 
-    monkeypatch.setattr(module, "_write_bytes", full)
+    monkeypatch.setattr(module, "write_beside", full)
     monkeypatch.setattr(module, "refresh", full_record)
     with pytest.raises(RetroEvidenceError, match="cannot be written"):
         accept(file, review)

@@ -24,7 +24,7 @@ from retroevidence.claims.citations import audit_table, judge, pair
 from retroevidence.claims.works import AGREES, COMPARED, DIFFERS, Work, folded_title, work_of
 from retroevidence.errors import RetroEvidenceError, TableError
 from retroevidence.loaders.reference_text import references_of_text
-from retroevidence.loaders.references import read_references, table_of
+from retroevidence.loaders.references import read_references, table_of, text_of
 
 NOT_ASSESSED = "not assessed"
 
@@ -320,15 +320,7 @@ def _references(references: Any) -> list[dict[str, Any]]:
 
 
 def _listed(path: Path) -> list[dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise TableError(path.name, "is not UTF-8", "save it as UTF-8", row=line) from None
-    except OSError as error:
-        reason = error.strerror or "cannot be read"
-        raise TableError(path.name, f"cannot be read ({reason})", "check its name") from None
-    rows = references_of_text(text)
+    rows = references_of_text(text_of(path))
     if not rows:
         raise TableError(path.name, "holds no reference", "give one reference per line or number")
     return rows

@@ -62,7 +62,7 @@ def read_references(path: str | os.PathLike[str]) -> pd.DataFrame:
     """
     path = Path(path)
     read = _format(path)[0]
-    rows = read(_text(path), path.name)
+    rows = read(text_of(path), path.name)
     return table_of(rows, path.name)
 
 
@@ -186,7 +186,14 @@ def _plain_letters(text: str) -> str:
     return unicodedata.normalize("NFKD", text.casefold())
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Return the text of a UTF-8 file of references.
+
+    Raises
+    ------
+    TableError
+        If it cannot be read or is not UTF-8; the message names the line.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -31,8 +31,9 @@ from retroevidence.meta.result import (
     Interval,
     critical_value,
     decimals,
+    exp_of,
+    flattened,
     listed,
-    or_none,
     study_names,
     two_sided,
 )
@@ -193,15 +194,7 @@ class PooledCensored:
 
     def to_dict(self) -> dict[str, Any]:
         """Return every number and note as plain JSON-ready values, None where undefined."""
-        flat: dict[str, Any] = {}
-        for name, value in (self._plain() | {"tau2_ci": self.tau2_ci}).items():
-            if isinstance(value, Interval):
-                flat[f"{name}_low"], flat[f"{name}_high"] = map(or_none, value)
-            elif isinstance(value, float):
-                flat[name] = or_none(value)
-            else:
-                flat[name] = list(value) if isinstance(value, tuple) else value
-        return flat
+        return flattened(self._plain() | {"tau2_ci": self.tau2_ci})
 
     # Display --------------------------------------------------------------------------------
 
@@ -235,10 +228,10 @@ class PooledCensored:
         text = f"{number(self.estimate, digits)}  {level} CI {interval(*self.ci, digits)}"
         lines = [(f"log {ratio}" if ratio else "estimate", f"{text}, {p_text(self.p_value)}")]
         if ratio:
-            middle, low, high = (_exp(value) for value in (self.estimate, *self.ci))
+            middle, low, high = (exp_of(value) for value in (self.estimate, *self.ci))
             lines.append((ratio, f"{number(middle)}  {level} CI {interval(low, high)}"))
         if self.measure in IN_PERCENT:
-            middle, low, high = (100 * (_exp(v) - 1) for v in (self.estimate, *self.ci))
+            middle, low, high = (100 * (exp_of(v) - 1) for v in (self.estimate, *self.ci))
             text = f"{number(middle, 1)}%  {level} CI {interval(low, high, 1)}"
             lines.append(("in percent", text))
         if not math.isnan(self.prediction.low):
@@ -643,7 +636,3 @@ def _remarks(frame: pd.DataFrame, rows: Rows, model: str, numbers: dict[str, Any
             "the interval is too narrow if they are alike."
         )
     return notes
-
-
-def _exp(value: float) -> float:
-    return float(np.exp(value)) if not math.isnan(value) else NAN

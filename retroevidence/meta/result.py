@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -361,14 +362,7 @@ class Pooled:
         """Return every number and note as plain JSON-ready values, None where undefined."""
         plain = self._plain()
         plain |= {name: getattr(self, name) for name in ("tau2_ci", "i2_ci", "h2_ci")}
-        flat: dict[str, Any] = {}
-        for name, value in plain.items():
-            if isinstance(value, Interval):
-                flat[f"{name}_low"], flat[f"{name}_high"] = map(or_none, value)
-            elif isinstance(value, float):
-                flat[name] = or_none(value)
-            else:
-                flat[name] = list(value) if isinstance(value, tuple) else value
+        flat = flattened(plain)
         if self._has_moderators:
             flat["coefficients"] = [
                 {key: or_none(v) if isinstance(v, float) else v for key, v in row.items()}
@@ -550,11 +544,11 @@ class Pooled:
         return lines
 
     def _ratio(self, level: str) -> str:
-        low, high = (_exp(limit) for limit in self.ci)
-        return f"{number(_exp(self.estimate))}  {level} CI {interval(low, high)}"
+        low, high = (exp_of(limit) for limit in self.ci)
+        return f"{number(exp_of(self.estimate))}  {level} CI {interval(low, high)}"
 
     def _percent_change(self, level: str) -> str:
-        middle, low, high = (100 * (_exp(v) - 1) for v in (self.estimate, *self.ci))
+        middle, low, high = (100 * (exp_of(v) - 1) for v in (self.estimate, *self.ci))
         return f"{number(middle, 1)}%  {level} CI {interval(low, high, 1)}"
 
     def _moderator_lines(self) -> list[tuple[str, str]]:
@@ -682,8 +676,46 @@ def rounded_coefficients(coefficients: pd.DataFrame, digits: int = 3) -> pd.Data
     return pd.DataFrame(shown)
 
 
-def _exp(value: float) -> float:
-    return float(np.exp(value)) if math.isfinite(value) else NAN
+def exp_of(value: float) -> float:
+    """Return exp of a number or limit: NaN stays, and what no number can hold is infinite.
+
+    Examples
+    --------
+    >>> exp_of(0.0), exp_of(float("-inf")), exp_of(1e6), exp_of(float("nan"))
+    (1.0, 0.0, inf, nan)
+    """
+    if math.isnan(value):
+        return NAN
+    return math.exp(value) if value < 709 else math.inf
+
+
+def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a result as JSON has them: an interval as its two limits.
+
+    Parameters
+    ----------
+    values : mapping
+        Numbers, texts, tuples and intervals by name.
+
+    Returns
+    -------
+    dict
+        ``name_low`` and ``name_high`` for an interval; None for what is not finite.
+
+    Examples
+    --------
+    >>> flattened({"se": float("nan"), "ci": Interval(0.1, 0.5), "notes": ("one",)})
+    {'se': None, 'ci_low': 0.1, 'ci_high': 0.5, 'notes': ['one']}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Interval):
+            flat[f"{name}_low"], flat[f"{name}_high"] = map(or_none, value)
+        elif isinstance(value, float):
+            flat[name] = or_none(value)
+        else:
+            flat[name] = list(value) if isinstance(value, tuple) else value
+    return flat
 
 
 def or_none(value: float) -> float | None:

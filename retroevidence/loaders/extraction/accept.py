@@ -299,30 +299,17 @@ def _write(record: Record, sheets: Mapping[str, Sheet], texts: Mapping[str, str]
         before[path] = path.read_bytes()
     try:
         for name, path in paths.items():
-            _write_bytes(path, texts[name].encode("utf-8"))
+            write_beside(path, texts[name].encode("utf-8"))
         refresh(record.folder)
     except (OSError, TableError) as error:
         for path, content in before.items():
             if path.read_bytes() != content:
-                _write_bytes(path, content)
+                write_beside(path, content)
         if isinstance(error, TableError):
             raise
         reason = error.strerror or "no reason given"
         fix = "make it writable, with room on the disk"
         raise RetroEvidenceError(f"{record.folder} cannot be written ({reason}); {fix}.") from None
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    """Write a file as a whole or not at all, with the line ends it had."""
-    if b"\r" not in content:
-        write_beside(path, content.decode("utf-8"))
-        return
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _report(

@@ -23,7 +23,8 @@ from retroevidence.meta.result import (
     RATIOS,
     Interval,
     decimals,
-    or_none,
+    exp_of,
+    flattened,
     study_names,
 )
 
@@ -292,7 +293,7 @@ class PooledBayes:
         """Bayes factor for a mean effect of 0; NaN for the flat prior, which makes it arbitrary."""
         if self.mu_prior is None:
             return NAN
-        return _exp(self.model.log_marginal(mu=0.0) - self.grid.log_total)
+        return exp_of(self.model.log_marginal(mu=0.0) - self.grid.log_total)
 
     @cached_property
     def bf_tau0(self) -> float:
@@ -300,7 +301,7 @@ class PooledBayes:
         if not self.tau_prior.proper:
             return NAN
         at_zero = float(self.model.given(np.zeros(1)).log_likelihood[0])
-        return _exp(at_zero - self.grid.log_total)
+        return exp_of(at_zero - self.grid.log_total)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -376,15 +377,7 @@ class PooledBayes:
 
     def to_dict(self) -> dict[str, Any]:
         """Return every number and note as plain JSON-ready values, None where undefined."""
-        flat: dict[str, Any] = {}
-        for name, value in self._plain().items():
-            if isinstance(value, Interval):
-                flat[f"{name}_low"], flat[f"{name}_high"] = map(or_none, value)
-            elif isinstance(value, float):
-                flat[name] = or_none(value)
-            else:
-                flat[name] = list(value) if isinstance(value, tuple) else value
-        return flat
+        return flattened(self._plain())
 
     # Display ----------------------------------------------------------------------------------
 
@@ -408,10 +401,10 @@ class PooledBayes:
             )
         ]
         if ratio:
-            middle, low, high = (_exp(value) for value in (self.estimate, *self.ci))
+            middle, low, high = (exp_of(value) for value in (self.estimate, *self.ci))
             pairs.append((ratio, f"{number(middle)}  {level} CrI {interval(low, high)}"))
         if self.measure in IN_PERCENT:
-            middle, low, high = (100 * (_exp(value) - 1) for value in (self.estimate, *self.ci))
+            middle, low, high = (100 * (exp_of(value) - 1) for value in (self.estimate, *self.ci))
             pairs.append(
                 ("in percent", f"{number(middle, 1)}%  {level} CrI {interval(low, high, 1)}")
             )
@@ -463,7 +456,3 @@ class PooledBayes:
                 "weight": [f"{w:.1f}%" for w in rows["weight"]],
             }
         )
-
-
-def _exp(value: float) -> float:
-    return math.exp(value) if value < 709 else math.inf

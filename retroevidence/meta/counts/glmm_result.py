@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import expit
 
 from retroevidence._show import Card, interval, number, p_text, percent
-from retroevidence.meta.result import RATIOS, Interval, decimals, or_none, study_names
+from retroevidence.meta.result import RATIOS, Interval, decimals, flattened, study_names
 
 MODELS = {
     "CM.EL": "conditional, exact likelihood",
@@ -88,16 +88,8 @@ class PooledGLMM:
 
     def to_dict(self) -> dict[str, Any]:
         """Return every number and note as plain JSON-ready values, None where undefined."""
-        flat: dict[str, Any] = {}
-        for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            if isinstance(value, Interval):
-                flat[f"{name}_low"], flat[f"{name}_high"] = map(or_none, value)
-            elif isinstance(value, float):
-                flat[name] = or_none(value)
-            elif name != "studies":
-                flat[name] = list(value) if isinstance(value, tuple) else value
-        return flat
+        names = [name for name in self.__dataclass_fields__ if name != "studies"]
+        return flattened({name: getattr(self, name) for name in names})
 
     @property
     def summary(self) -> pd.DataFrame:

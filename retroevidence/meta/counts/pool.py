@@ -29,8 +29,8 @@ from retroevidence.meta.result import (
     Interval,
     critical_value,
     decimals,
+    flattened,
     listed,
-    or_none,
     study_names,
     two_sided,
 )
@@ -97,16 +97,8 @@ class PooledCounts:
 
     def to_dict(self) -> dict[str, Any]:
         """Return every number and note as plain JSON-ready values, None where undefined."""
-        flat: dict[str, Any] = {}
-        for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            if isinstance(value, Interval):
-                flat[f"{name}_low"], flat[f"{name}_high"] = map(or_none, value)
-            elif isinstance(value, float):
-                flat[name] = or_none(value)
-            elif name != "studies":
-                flat[name] = list(value) if isinstance(value, tuple) else value
-        return flat
+        names = [name for name in self.__dataclass_fields__ if name != "studies"]
+        return flattened({name: getattr(self, name) for name in names})
 
     @property
     def summary(self) -> pd.DataFrame:
