@@ -6,11 +6,12 @@ A field that one side does not show neither agrees nor differs.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from retroevidence.loaders.folding import folded_words
 
 #: Titles agree from here on (0 to 100, words in any order), if no word of one stands for another
 #: of the other. Punctuation, case and accents are gone by then, so what is left below 100 is
@@ -262,7 +263,7 @@ def _versions(cited: str, found: str) -> list[tuple[str, str]]:
     versions = [(cited, found)]
     for side, title in enumerate((cited, found)):
         main = title.partition(":")[0]
-        if main != title and len(_words(main)) >= _MAIN_TITLE_WORDS:
+        if main != title and len(folded_words(main)) >= _MAIN_TITLE_WORDS:
             versions.append((cited, main) if side else (main, found))
     return versions
 
@@ -274,7 +275,7 @@ def _titles_agree(cited: str, found: str) -> bool:
     for one, two in _versions(cited, found):
         if _letters(one) == _letters(two):
             return True
-        first, second = _words(one), _words(two)
+        first, second = folded_words(one), folded_words(two)
         if fuzz.token_sort_ratio(" ".join(first), " ".join(second)) < TITLE_AGREES:
             continue
         # Counted, for a word may stand twice in one title and once in the other.
@@ -288,7 +289,7 @@ def _titles_agree(cited: str, found: str) -> bool:
 
 
 def _title_difference(cited: str, found: str) -> str:
-    one, two = ([w for w in _words(t) if w not in _SMALL_WORDS] for t in (cited, found))
+    one, two = ([w for w in folded_words(t) if w not in _SMALL_WORDS] for t in (cited, found))
     only_cited = [w for w in dict.fromkeys(one) if w not in two]
     only_found = [w for w in dict.fromkeys(two) if w not in one]
     sides = [("only cited", only_cited), ("only on the record", only_found)]
@@ -315,7 +316,7 @@ def same_journal(cited: str, found: str) -> bool:
         )
         return full.startswith(short) or contraction or fuzz.ratio(one, two) >= 90
 
-    one, two = ([w for w in _words(name) if w not in _SMALL_WORDS] for name in (cited, found))
+    one, two = ([w for w in folded_words(name) if w not in _SMALL_WORDS] for name in (cited, found))
     initials = {"".join(w[0] for w in words) for words in (one, two) if len(words) > 1}
     if (len(one) == 1 and one[0] in initials) or (len(two) == 1 and two[0] in initials):
         return True
@@ -330,21 +331,11 @@ def folded_title(title: str) -> str:
     >>> folded_title("Gáit: in OLD age.")
     'gait in old age'
     """
-    return " ".join(_words(title))
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", _fold(text))
+    return " ".join(folded_words(title))
 
 
 def _letters(text: str) -> str:
-    return "".join(_words(text))
-
-
-def _fold(text: str) -> str:
-    """Drop case and accents."""
-    parts = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in parts if not unicodedata.combining(c))
+    return "".join(folded_words(text))
 
 
 def _first_page(pages: str) -> str:

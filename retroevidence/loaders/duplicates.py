@@ -13,7 +13,6 @@ different DOIs. Pairs that come near are listed for a person to look at, not joi
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from retroevidence._show import Card
+from retroevidence.loaders.folding import folded_words
 from retroevidence.loaders.references import REFERENCE_COLUMNS, table_of
 
 #: Titles agree from here on (0 to 100, words in any order): with case, accents and punctuation
@@ -272,10 +272,7 @@ def _differing(kept: dict[str, Any], joined: dict[str, Any]) -> str:
 
 
 def _title(text: str) -> str:
-    """Drop case, accents and punctuation."""
-    folded = unicodedata.normalize("NFKD", text.casefold())
-    letters = "".join(c for c in folded if not unicodedata.combining(c))
-    return " ".join(re.findall(r"\w+", letters))
+    return " ".join(folded_words(text))
 
 
 def _numbers(title: str) -> list[str]:

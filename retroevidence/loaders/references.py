@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count, product
 from pathlib import Path
@@ -15,6 +14,7 @@ import pandas as pd
 
 from retroevidence._paths import write_beside
 from retroevidence.errors import TableError, unknown_name
+from retroevidence.loaders.folding import folded
 from retroevidence.loaders.people import full_name
 
 #: Columns of a table of references. `authors` has initials ("Kale AA; Chavan SD"), `names` what
@@ -166,7 +166,7 @@ def _keys(table: pd.DataFrame) -> list[str]:
     for key, authors, year in zip(table["key"], table["authors"], table["year"], strict=True):
         if not key:
             family = full_name(authors.partition(";")[0]).partition(",")[0]
-            family = re.sub(r"[^a-z]", "", _plain_letters(family))
+            family = re.sub(r"[^a-z]", "", folded(family))
             names = _letters(f"{family or 'anon'}{year or '_nd'}")
             key = next(name for name in names if name not in taken)
             taken.add(key)
@@ -180,10 +180,6 @@ def _letters(stem: str) -> Iterator[str]:
     for length in count(1):
         for letters in product(ascii_lowercase, repeat=length):
             yield stem + "".join(letters)
-
-
-def _plain_letters(text: str) -> str:
-    return unicodedata.normalize("NFKD", text.casefold())
 
 
 def text_of(path: Path) -> str:
