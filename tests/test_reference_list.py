@@ -243,3 +243,23 @@ def test_the_stored_table_holds_every_kind_and_enough_references(damage, stored)
     assert (sound["verified"] / sound["references"] >= 0.99).all()
     named = stored[stored["expected"] == "mis-cited"]
     assert (named["field_named"] / named["references"] >= 0.95).all()
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict"),
+    [
+        ({"knee": "shoulder"}, "mis-cited"),
+        ({"randomised": "randomized", "the": ""}, "verified"),
+    ],
+)
+def test_one_replaced_word_of_a_long_title_is_a_difference(changed, verdict):
+    # A single word of twenty leaves the score above 95, so the words decide.
+    title = (
+        "Effect of six weeks of supervised walking uphill on pain and function of the knee in "
+        "adults with osteoarthritis living in the community: a randomised controlled trial"
+    )
+    known = KNOWN.iloc[:1].assign(title=title)
+    for old, new in changed.items():
+        title = title.replace(old, new, 1)
+    table = audit_references(known.assign(title=title), library=known)
+    assert table.loc[0, "verdict"] == verdict

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from datetime import date
 from pathlib import Path
@@ -247,3 +248,27 @@ def test_it_reproduces(second: Path, tmp_path: Path) -> None:
     assert "BCG vaccination" in (results / "report.html").read_text(encoding="utf-8")
     assert (results / "figures" / "bcg_protects-forest.svg").exists()
     assert update(second, against=results / "results.json", keep=False).changed.empty
+
+
+@pytest.mark.parametrize(("low", "high", "inside"), [(0.4, 0.6, True), (0.05, 0.3, False)])
+def test_a_claimed_range_of_a_risk_ratio_is_compared_on_the_log_scale(tmp_path, low, high, inside):
+    review = Path(shutil.copytree(SECOND, tmp_path / "review"))
+    table = pd.read_csv(review / "claims.csv", dtype="string")
+    at = table["claim_id"] == "bcg_protects"
+    table.loc[at, ["kind", "claimed_low", "claimed_high"]] = ["range", str(low), str(high)]
+    table.to_csv(review / "claims.csv", index=False)
+    refresh(review)
+    checked = rv.check("bcg_protects", review)
+    # The pooled risk ratio is 0.49 (acceptance case A1: log ratio -0.7145).
+    share = float(re.search(r"probability of (\d+)%", checked.reason)[1])
+    assert (share > 50) is inside, checked.reason
+
+
+def test_a_ratio_of_zero_is_refused(tmp_path):
+    review = Path(shutil.copytree(SECOND, tmp_path / "review"))
+    table = pd.read_csv(review / "claims.csv", dtype="string")
+    table.loc[table["claim_id"] == "bcg_protects", "smallest"] = "0"
+    table.to_csv(review / "claims.csv", index=False)
+    refresh(review)
+    with pytest.raises(RetroEvidenceError, match="write a ratio above 0"):
+        rv.check("bcg_protects", review)
