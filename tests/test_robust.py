@@ -243,3 +243,18 @@ def test_errors(drinking):
         robust(fit, cluster="studyid").joint()
     with pytest.raises(UnknownNameError, match="coefficient"):
         robust(fit, cluster="studyid").joint(["dose"])
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e4, 1e8])
+def test_the_cr2_adjustment_solves_its_equation_whatever_the_variances(spread):
+    # A (Phi - X B X') A = Phi defines it (Bell & McCaffrey 2002); the two ways to solve it meet
+    # where the variances of one cluster lie a thousandfold apart.
+    phi = np.diag([1.0, 3.0, spread, 2 * spread])[None]
+    x = np.ones((1, 4, 1))
+    b = np.array([[[0.7 / np.sum(1 / np.diag(phi[0]))]]])
+    adjust = sandwich._by_matrix(phi, x, b, np.eye(4)[None])[0]
+    left = phi[0] - (x @ b @ np.swapaxes(x, -1, -2))[0]
+    size = np.sqrt(np.outer(np.diag(phi[0]), np.diag(phi[0])))
+    # Rounding of the largest entries, which is of the order of the spread, reaches the small ones.
+    limit = 1e-12 + np.finfo(float).eps * spread
+    assert (np.abs(adjust @ left @ adjust - phi[0]) / size).max() < limit
