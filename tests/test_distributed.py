@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,8 +15,6 @@ import pytest
 from retroevidence.errors import PoolError
 from retroevidence.meta.distributed import PLACE, _placed
 from retroevidence.meta.many import pool_many
-
-dd = pytest.importorskip("dask.dataframe", reason="Dask is an extra")
 
 
 def library(rows: int = 3000) -> pd.DataFrame:
@@ -38,7 +37,6 @@ def test_a_dask_table_is_pooled_to_the_same_bits(by):
 
 
 def test_parquet_files_whose_groups_lie_across_files(tmp_path):
-    pytest.importorskip("pyarrow")
     table = library()
     for number, part in enumerate(np.array_split(np.arange(len(table)), 5)):
         table.iloc[part].to_parquet(tmp_path / f"part.{number}.parquet")
@@ -70,7 +68,6 @@ def test_wrong_questions():
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["tasks", "p2p"])
 def test_a_killed_worker_loses_nothing_and_doubles_nothing(method):
-    pytest.importorskip("distributed")
     script = Path(__file__).with_name("cluster.py")
     run = subprocess.run(
         [sys.executable, str(script), method],
