@@ -20,7 +20,7 @@ import pytest
 
 from retroevidence.effects.measures import MEASURES
 from retroevidence.meta import prediction, tau2_intervals
-from retroevidence.meta.result import TESTS
+from retroevidence.meta.interval import TESTS
 from retroevidence.meta.tau2 import METHODS
 
 GRID = Path(__file__).parent / "golden" / "grid"

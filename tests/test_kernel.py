@@ -15,13 +15,13 @@ from scipy import stats
 from retroevidence.errors import PoolError, UnknownNameError
 from retroevidence.meta import kernel
 from retroevidence.meta.batch import pool_batch
+from retroevidence.meta.interval import TESTS
 from retroevidence.meta.kernel import NUMBERS, fit_groups, fit_sets
 from retroevidence.meta.kernel_peak import peak
 from retroevidence.meta.kernel_sums import sums
 from retroevidence.meta.kernel_tails import two_sided_normal, two_sided_t, upper_chi_squared
 from retroevidence.meta.likelihood import log_likelihood, maximum_likelihood
 from retroevidence.meta.pool import pool
-from retroevidence.meta.result import TESTS
 from retroevidence.meta.tau2 import METHODS, typical_variance
 
 # The sets of test_invariance: few, fixed examples.

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from retroevidence.errors import PoolError, UnknownNameError
+from retroevidence.meta.interval import TESTS
 from retroevidence.meta.many import pool_many
 from retroevidence.meta.pool import pool
-from retroevidence.meta.result import TESTS
 from retroevidence.meta.tau2 import METHODS
 
 

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from retroevidence.errors import PoolError, RetroEvidenceError, UnknownNameError
+from retroevidence.meta.interval import Interval
 from retroevidence.meta.pool import pool
 from retroevidence.meta.regression import Design
-from retroevidence.meta.result import Interval, Pooled
+from retroevidence.meta.result import Pooled
 from retroevidence.meta.tau2 import METHODS as NAMES
 
 METHODS = list(NAMES)

@@ -216,9 +216,9 @@ def test_scale_of_the_outcome_does_not_matter(method, test, factor, bcg):
 @pytest.mark.parametrize("method", [m for m in METHODS if m != "CE"])
 def test_a_perfect_line_has_no_residual_variance(method):
     x = np.arange(6.0)
-    tau2, se = estimate_tau2(2 * x, np.full(6, 0.5), np.column_stack([np.ones(6), x]), method)
+    tau2 = estimate_tau2(2 * x, np.full(6, 0.5), np.column_stack([np.ones(6), x]), method)
     assert tau2 == pytest.approx(0, abs=1e-25)
-    assert math.isfinite(se)
     fit = pool(yi=2 * x, vi=np.full(6, 0.5), mods=x, method=method)
+    assert math.isfinite(fit.tau2_se)
     assert fit.coefficients["estimate"].tolist() == pytest.approx([0, 2], abs=1e-12)
     assert any("agree exactly" in note for note in fit.notes)

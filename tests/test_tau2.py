@@ -9,7 +9,13 @@ import pytest
 
 from retroevidence.errors import UnknownNameError
 from retroevidence.meta.heterogeneity import q_profile
-from retroevidence.meta.tau2 import METHODS, estimate_tau2, generalised_q, solve_q
+from retroevidence.meta.tau2 import (
+    METHODS,
+    estimate_tau2,
+    generalised_q,
+    solve_q,
+    tau2_standard_error,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 CLOSED = json.loads((GOLDEN / "closed_forms.json").read_text(encoding="utf-8"))
@@ -17,6 +23,11 @@ ESTIMATED = [method for method in METHODS if method != "CE"]
 
 # metafor iterates to 1e-13 and we to machine precision; the gap grows where tau² is flat.
 RTOL = 1e-8
+
+
+def with_error(yi, vi, x, method):
+    tau2 = estimate_tau2(yi, vi, x, method)
+    return tau2, tau2_standard_error(yi, vi, x, method, tau2)
 
 
 def data(name):
@@ -28,13 +39,13 @@ def data(name):
 @pytest.mark.parametrize("method", ESTIMATED)
 def test_two_and_three_studies_and_homogeneous_ones(case, method):
     golden = CLOSED["fits"][case][method]
-    tau2, se = estimate_tau2(*data(case), method)
+    tau2, se = with_error(*data(case), method)
     assert tau2 == pytest.approx(golden["tau2"], rel=RTOL, abs=0)
     assert se == pytest.approx(golden["se_tau2"], rel=RTOL, abs=0)
 
 
 def test_common_effect_has_no_tau2():
-    tau2, se = estimate_tau2(*data("three"), "CE")
+    tau2, se = with_error(*data("three"), "CE")
     assert tau2 == 0
     assert np.isnan(se)
 
@@ -43,8 +54,8 @@ def test_common_effect_has_no_tau2():
 @pytest.mark.parametrize("factor", [1e-9, 1e-3, 1e6])
 def test_scale_of_the_outcome_does_not_matter(method, factor):
     yi, vi, x = data("three")
-    tau2, se = estimate_tau2(yi, vi, x, method)
-    scaled = estimate_tau2(factor * yi, factor**2 * vi, x, method)
+    tau2, se = with_error(yi, vi, x, method)
+    scaled = with_error(factor * yi, factor**2 * vi, x, method)
     # Rounding of the scaled input moves a root by a few units in the last places.
     assert scaled[0] / factor**2 == pytest.approx(tau2, rel=1e-12)
     assert scaled[1] / factor**2 == pytest.approx(se, rel=1e-12)
@@ -55,7 +66,7 @@ def test_equal_variances_agree_with_the_analysis_of_variance(method):
     # With equal vi every estimator but HS and ML (divisor k), HSk and SJ is s² - v.
     yi = np.array([0.2, 1.4, -0.6, 0.9, 2.2])
     v = 0.3
-    tau2, _ = estimate_tau2(yi, np.full(5, v), np.ones((5, 1)), method)
+    tau2 = estimate_tau2(yi, np.full(5, v), np.ones((5, 1)), method)
     wanted = {"HS": yi.var() - v, "ML": yi.var() - v}.get(method, yi.var(ddof=1) - v)
     if method == "SJ":
         start = yi.var()
@@ -69,7 +80,7 @@ def test_the_highest_of_several_maxima_wins(method):
     yi = np.concatenate([[0.0, 0.001], np.linspace(-8, 8, 9)])
     vi = np.concatenate([[1e-6, 1e-6], np.full(9, 4.0)])
     x = np.ones((len(yi), 1))
-    tau2, _ = estimate_tau2(yi, vi, x, method)
+    tau2 = estimate_tau2(yi, vi, x, method)
     grid = np.concatenate([[0.0], np.geomspace(1e-9, 1e3, 4000)])
     found = [likelihood(yi, vi, t, method) for t in grid]
     assert likelihood(yi, vi, tau2, method) >= max(found) - 1e-9
@@ -85,7 +96,7 @@ def likelihood(yi, vi, tau2, method):
 
 def test_paule_mandel_solves_its_equation():
     yi, vi, x = data("three")
-    tau2, _ = estimate_tau2(yi, vi, x, "PM")
+    tau2 = estimate_tau2(yi, vi, x, "PM")
     assert generalised_q(yi, vi, x, tau2) == pytest.approx(2, rel=1e-12)
     assert solve_q(yi, vi, x, 1e9) == 0
 
@@ -94,9 +105,9 @@ def test_extreme_variances_and_identical_effects():
     x = np.ones((4, 1))
     same = np.full(4, 0.3)
     for method in ESTIMATED:
-        assert estimate_tau2(same, np.full(4, 0.1), x, method)[0] == pytest.approx(0, abs=1e-30)
+        assert estimate_tau2(same, np.full(4, 0.1), x, method) == pytest.approx(0, abs=1e-30)
         for vi in ([1e-12, 1, 1, 1], [1e12, 1, 1, 1], [1e-12, 1e12, 1, 1]):
-            tau2, se = estimate_tau2(np.array([0.0, 1, 3, 2]), np.array(vi), x, method)
+            tau2, se = with_error(np.array([0.0, 1, 3, 2]), np.array(vi), x, method)
             assert tau2 >= 0
             assert np.isfinite([tau2, se]).all()
 
@@ -120,7 +131,7 @@ def test_reml_recovers_a_known_truth():
     for _ in range(runs):
         vi = rng.uniform(0.02, 0.1, k)
         yi = rng.normal(0.5, np.sqrt(truth + vi))
-        found.append(estimate_tau2(yi, vi, np.ones((k, 1)))[0])
+        found.append(estimate_tau2(yi, vi, np.ones((k, 1))))
     # REML is nearly unbiased here; four Monte Carlo standard errors.
     assert np.mean(found) == pytest.approx(truth, abs=4 * np.std(found) / np.sqrt(runs))
 
@@ -193,7 +204,7 @@ EXTREME = {
 def test_weights_that_differ_a_trillionfold_against_exact_arithmetic(columns, case, method):
     yi, vi = np.array([0.0, 1, 3, 2, -1, 0.7]), np.array(EXTREME[case], dtype=float)
     x = np.column_stack([np.ones(6), [1.0, 2, 5, 3, 4, 7]])[:, :columns]
-    tau2, se = estimate_tau2(yi, vi, x, method)
+    tau2, se = with_error(yi, vi, x, method)
     assert np.isfinite(se)
     exact = Exact(yi, vi, x)
     # Digits that the data themselves lose: 16 minus those of the ratio of the weights' roots.
@@ -212,8 +223,8 @@ def test_weights_that_differ_a_trillionfold_against_exact_arithmetic(columns, ca
 def test_a_study_with_a_coefficient_of_its_own_tells_nothing_about_tau2(method, own):
     yi, vi = np.array([9.0, 1, 3, 2, -1, 0.7]), np.array([own, 0.5, 0.4, 0.6, 0.3, 0.7])
     x = np.column_stack([np.ones(6), np.arange(6) == 0]).astype(float)
-    found = estimate_tau2(yi, vi, x, method)
-    wanted = estimate_tau2(yi[1:], vi[1:], x[1:, :1], method)
+    found = with_error(yi, vi, x, method)
+    wanted = with_error(yi[1:], vi[1:], x[1:, :1], method)
     if method in ("EB", "PM"):
         # Their standard error has the mean weight of all studies in it.
         found, wanted = found[:1], wanted[:1]
@@ -228,9 +239,9 @@ def test_newton_and_bisection_find_the_same_root(method):
         k = int(rng.integers(2, 40))
         vi = 10 ** rng.uniform(-3, 1, k)
         yi = rng.normal(0, np.sqrt(vi + rng.choice([0, 0.01, 1.0])))
-        plain = estimate_tau2(yi, vi, np.ones((k, 1)), method)[0]
+        plain = estimate_tau2(yi, vi, np.ones((k, 1)), method)
         signs = np.where(np.arange(k) % 2, -1.0, 1.0)
-        bracketed = estimate_tau2(yi * signs, vi, signs[:, None], method)[0]
+        bracketed = estimate_tau2(yi * signs, vi, signs[:, None], method)
         assert plain == pytest.approx(bracketed, rel=1e-11, abs=0)
 
 

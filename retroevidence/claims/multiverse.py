@@ -24,7 +24,7 @@ from retroevidence.claims.evidence import Data, claim_row
 from retroevidence.claims.rowsets import LEVELS, OF_ROWS, RowSets, levels_of
 from retroevidence.errors import RetroEvidenceError, unknown_name
 from retroevidence.meta.batch import pool_batch
-from retroevidence.meta.result import IN_PERCENT, RATIOS
+from retroevidence.meta.wording import IN_PERCENT, RATIOS
 
 Floats = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from retroevidence.claims.candidates import NO_R, ROWS, STANDARDISERS, Candidate
 from retroevidence.claims.check import MAIN, REVIEWS
 from retroevidence.claims.evidence import Data, selected
 from retroevidence.errors import unknown_name
-from retroevidence.meta.result import TESTS
+from retroevidence.meta.interval import TESTS
 from retroevidence.meta.tau2 import METHODS
 
 Floats = NDArray[np.float64]

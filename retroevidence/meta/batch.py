@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc, ndtr, ndtri, stdtr, stdtrit
 
 from retroevidence.errors import PoolError, unknown_name
-from retroevidence.meta.result import TESTS
+from retroevidence.meta.interval import TESTS
 from retroevidence.meta.tau2 import METHODS, _others
 
 Floats = NDArray[np.float64]

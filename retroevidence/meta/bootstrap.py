@@ -13,9 +13,11 @@ from retroevidence._show import Card, interval, number, percent
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.batch import pool_batch
 from retroevidence.meta.influence import check_own_tau2
+from retroevidence.meta.interval import Interval
 from retroevidence.meta.kernel import NUMBERS, WORTH, fit_groups
 from retroevidence.meta.regression import INTERCEPT
-from retroevidence.meta.result import Interval, Pooled, or_none
+from retroevidence.meta.result import Pooled
+from retroevidence.meta.wording import or_none
 
 Floats = NDArray[np.float64]
 

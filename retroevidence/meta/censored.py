@@ -23,19 +23,15 @@ from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.censored_fit import best_mu, best_tau2, limit, profile, restricted, root
 from retroevidence.meta.censored_likelihood import Rows, Terms, terms
 from retroevidence.meta.heterogeneity import i2_h2
-from retroevidence.meta.result import (
+from retroevidence.meta.interval import NAN, NO_INTERVAL, Interval, critical_value, two_sided
+from retroevidence.meta.wording import (
     IN_PERCENT,
-    NAN,
-    NO_INTERVAL,
     RATIOS,
-    Interval,
-    critical_value,
     decimals,
     exp_of,
     flattened,
     listed,
     study_names,
-    two_sided,
 )
 
 Floats = NDArray[np.float64]

@@ -13,7 +13,7 @@ from scipy.special import bdtrc
 from retroevidence._show import Card, p_text, percent
 from retroevidence.errors import PoolError
 from retroevidence.meta.combine_p import Combined, brown, fisher, kost, stouffer
-from retroevidence.meta.result import Interval
+from retroevidence.meta.interval import Interval
 
 __all__ = [
     "Combined",

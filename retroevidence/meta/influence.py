@@ -9,8 +9,9 @@ from scipy.special import chdtr, chdtrc
 
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.regression import check_rank
-from retroevidence.meta.result import Pooled, study_names
+from retroevidence.meta.result import Pooled
 from retroevidence.meta.tau2 import estimate_tau2, generalised_q
+from retroevidence.meta.wording import study_names
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -102,7 +103,7 @@ def influence(pooled: Pooled, *, by: str | None = None) -> pd.DataFrame:
         except PoolError as err:
             raise PoolError(f"without {name} the model has no answer: {err}") from err
         alone, left_v, left_x = y[keep], v[keep], x[keep]
-        tau2_left = estimate_tau2(alone, left_v, left_x, pooled.method)[0]
+        tau2_left = estimate_tau2(alone, left_v, left_x, pooled.method)
         w_left = 1 / (left_v + tau2_left)
         covariance_left = np.linalg.inv(left_x.T @ (w_left[:, None] * left_x))
         beta_left = covariance_left @ (left_x.T @ (w_left * alone))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from retroevidence.errors import PoolError, unknown_name
-from retroevidence.meta.result import TESTS, critical_value
+from retroevidence.meta.interval import TESTS, critical_value
 from retroevidence.meta.tau2 import METHODS
 
 Floats = NDArray[np.float64]

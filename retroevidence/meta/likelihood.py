@@ -127,50 +127,66 @@ def maximum_likelihood(yi: Floats, vi: Floats, x: Floats, *, restricted: bool) -
     grid = np.empty(GRID + 1)
     grid[0] = 0.0
     grid[1:] = low * (1.001 * high / low) ** _STEPS
-    plain_or_not = _plain_score if plain else _score
-    score = plain_or_not(yi, vi, x, grid, restricted)
-    positive = score > 0
+    parts = _plain_parts if plain else _parts
+    gained, lost = parts(yi, vi, x, grid, restricted)
+    positive = gained > lost
     peaks = [] if positive[0] else [0.0]
     for i in np.flatnonzero(positive[:-1] & ~positive[1:]).tolist():
         ends = float(grid[i]), float(grid[i + 1])
         if plain:
-            peaks.append(_newton(yi, vi, *ends, _between(grid, score, i), restricted))
+            start = _between(grid, gained, lost, i)
+            peaks.append(_newton(yi, vi, *ends, start, restricted))
         else:
-            peaks.append(
-                find_root(lambda t: float(_score(yi, vi, x, np.array([t]), restricted)[0]), *ends)
-            )
+            peaks.append(find_root(lambda t: _score(yi, vi, x, t, restricted), *ends))
     if len(peaks) == 1:
         return peaks[0]
     return max(peaks, key=lambda t: log_likelihood(yi, vi, x, t, restricted), default=high)
 
 
-def _score(yi: Floats, vi: Floats, x: Floats, tau2: Floats, restricted: bool) -> Floats:
-    """Return the derivative of twice the (restricted) log likelihood at each value of `tau2`."""
+def _score(yi: Floats, vi: Floats, x: Floats, tau2: float, restricted: bool) -> float:
+    """Return the derivative of twice the (restricted) log likelihood."""
+    gained, lost = _parts(yi, vi, x, np.array([tau2]), restricted)
+    return float(gained[0] - lost[0])
+
+
+def _parts(
+    yi: Floats, vi: Floats, x: Floats, tau2: Floats, restricted: bool
+) -> tuple[Floats, Floats]:
+    """Return what the score gains, y'PPy, and loses, tr P (tr W), at each value of `tau2`."""
     weights = 1 / (vi + tau2[:, None])
     share = slack(weights, x) if restricted else 1.0
-    return np.asarray(np.sum((weights * residuals(yi, weights, x)) ** 2 - weights * share, axis=-1))
+    gained = np.sum((weights * residuals(yi, weights, x)) ** 2, axis=-1)
+    return np.asarray(gained), np.asarray(np.sum(weights * share, axis=-1))
 
 
-def _plain_score(y: Floats, v: Floats, x: Floats, tau2: Floats, restricted: bool) -> Floats:
+def _plain_parts(
+    y: Floats, v: Floats, x: Floats, tau2: Floats, restricted: bool
+) -> tuple[Floats, Floats]:
     """Return the same for a plain mean, with the study of smallest variance first."""
     weights = 1 / (v + tau2[:, None])
     total = weights.sum(axis=1)
     loaded = weights * (y - ((weights @ y) / total)[:, None])
     gained = np.einsum("ij,ij->i", loaded, loaded)
     if not restricted:
-        return np.asarray(gained - total)
+        return gained, total
     # tr P, without taking the first weight's square off the square of the total.
     rest = weights[:, 1:]
     others = rest.sum(axis=1)
     squares = np.einsum("ij,ij->i", rest, rest)
-    return np.asarray(gained - (others * (weights[:, 0] + total) - squares) / total)
+    return gained, np.asarray((others * (weights[:, 0] + total) - squares) / total)
 
 
-def _between(grid: Floats, score: Floats, i: int) -> float:
-    """Return where the score is about 0 between two points of the grid, by the four nearest."""
+def _between(grid: Floats, gained: Floats, lost: Floats, i: int) -> float:
+    """Return where both parts are about equal between two points of the grid, by the four nearest.
+
+    The logarithm of their ratio is nearly straight in that of tau².
+    """
     low, high = float(grid[i]), float(grid[i + 1])
-    if 2 <= i < GRID - 1:
-        s = score[i - 1 : i + 3].tolist()
+    if 2 <= i < GRID - 1 and gained[i + 2] > 0:
+        near = slice(i - 1, i + 3)
+        s = [
+            math.log(a / b) for a, b in zip(gained[near].tolist(), lost[near].tolist(), strict=True)
+        ]
         if s[0] > s[1] > s[2] > s[3]:
             # Inverse interpolation: the position, in steps of the logarithm, as a cubic of s.
             position = 0.0

@@ -15,19 +15,11 @@ from scipy.special import chdtrc, fdtrc
 
 from retroevidence._show import Card, number, p_text
 from retroevidence.errors import PoolError, unknown_name
+from retroevidence.meta.interval import NAN, TESTS, critical_value, two_sided
 from retroevidence.meta.pool import _assemble, _check_choices, _one_measure, _usable
 from retroevidence.meta.regression import INTERCEPT, check_rank, design_of
-from retroevidence.meta.result import (
-    NAN,
-    TESTS,
-    critical_value,
-    listed,
-    or_none,
-    rounded_coefficients,
-    study_names,
-    two_sided,
-)
 from retroevidence.meta.tau2 import maximum_likelihood, typical_variance, weighted_q
+from retroevidence.meta.wording import listed, or_none, rounded_coefficients, study_names
 
 Floats = NDArray[np.float64]
 

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc, fdtrc, ndtr, stdtr
 
 from retroevidence.meta.batch import _roots
+from retroevidence.meta.interval import critical_value
 from retroevidence.meta.kernel import chosen_numbers
 from retroevidence.meta.regression import INTERCEPT
-from retroevidence.meta.result import critical_value
 from retroevidence.meta.tau2 import estimate_tau2, typical_variance, weighted_q
 
 Floats = NDArray[np.float64]
@@ -160,7 +160,7 @@ def _tau2(y: Floats, v: Floats, x: Floats, method: str) -> tuple[Floats, Floats,
     q, trace = (squares / values).sum(axis=1), (1 / values).sum(axis=1)
     tau2 = _estimated(y, v, values, squares, q, trace, method)
     for i in np.flatnonzero(v.max(axis=1) > RATIO * v.min(axis=1)):
-        tau2[i] = estimate_tau2(y[i], v[i], x[i], method)[0]
+        tau2[i] = estimate_tau2(y[i], v[i], x[i], method)
         q[i] = weighted_q(y[i], 1 / v[i], x[i])
         trace[i] = (k - p) / typical_variance(v[i], x[i])
     return tau2, q, trace

@@ -18,10 +18,12 @@ from retroevidence.errors import PoolError
 from retroevidence.meta.batch import pool_batch
 from retroevidence.meta.combine import proportion
 from retroevidence.meta.influence import check_own_tau2
+from retroevidence.meta.interval import NO_INTERVAL, Interval
 from retroevidence.meta.kernel import NUMBERS, WORTH, fit_sets
 from retroevidence.meta.regression import INTERCEPT
-from retroevidence.meta.result import NO_INTERVAL, Interval, Pooled, or_none
+from retroevidence.meta.result import Pooled
 from retroevidence.meta.tau2 import estimate_tau2
+from retroevidence.meta.wording import or_none
 
 Floats = NDArray[np.float64]
 
@@ -273,7 +275,7 @@ def _moderators(pooled: Pooled, iterations: int | None, seed: int | None) -> Per
 def _regression_statistics(pooled: Pooled, x: Floats, which: list[int]) -> Floats:
     """Return the statistic of each moderator and their joint one, for one order of the rows."""
     y, v = pooled.fit.yi, pooled.fit.vi
-    tau2 = estimate_tau2(y, v, x, pooled.method)[0]
+    tau2 = estimate_tau2(y, v, x, pooled.method)
     root = np.sqrt(1 / (v + tau2))
     orthogonal, upper = np.linalg.qr(root[:, None] * x)
     beta = np.linalg.solve(upper, orthogonal.T @ (root * y))

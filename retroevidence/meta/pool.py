@@ -13,21 +13,18 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc, fdtrc
 
 from retroevidence.errors import PoolError, unknown_name
-from retroevidence.meta.heterogeneity import i2_h2, q_test
-from retroevidence.meta.regression import INTERCEPT, Design, check_rank, design_of
-from retroevidence.meta.result import (
+from retroevidence.meta.interval import (
     NAN,
     NO_INTERVAL,
     TESTS,
-    Fit,
     Interval,
-    Pooled,
     critical_value,
-    listed,
-    study_names,
     two_sided,
 )
+from retroevidence.meta.regression import INTERCEPT, Design, check_rank, design_of
+from retroevidence.meta.result import Fit, Pooled
 from retroevidence.meta.tau2 import METHODS, estimate_tau2
+from retroevidence.meta.wording import listed, study_names
 
 Floats = NDArray[np.float64]
 
@@ -156,7 +153,7 @@ def fit_model(
     0.3
     """
     x = design.matrix
-    tau2, tau2_se = estimate_tau2(y, v, x, method)
+    tau2 = estimate_tau2(y, v, x, method)
     beta, plain, mean_square = _weighted_fit(y, v, x, tau2)
     if mean_square < 1e-12 and test == "knha":
         test = "adhoc"
@@ -170,7 +167,6 @@ def fit_model(
     qm, qm_df, qm_p = _joint_test(design, beta, 1 / (v + tau2), inflation, df, len(y) - x.shape[1])
     return describe(
         Fit(y, v, design, tau2, beta, covariance, frame),
-        tau2_se=tau2_se,
         usual_se=math.sqrt(plain[0, 0]),
         modified_se=math.sqrt(plain[0, 0] * _inflation("adhoc", mean_square)),
         residual_df=len(y) - x.shape[1],
@@ -187,7 +183,6 @@ def fit_model(
 def describe(
     fit: Fit,
     *,
-    tau2_se: float,
     usual_se: float,
     modified_se: float,
     residual_df: int,
@@ -205,8 +200,6 @@ def describe(
     ----------
     fit : Fit
         Coefficients with the covariance of the test, and tau².
-    tau2_se : float
-        Standard error of tau².
     usual_se, modified_se : float
         Standard errors of the first coefficient for the z and the modified Knapp-Hartung interval.
     residual_df : int
@@ -227,25 +220,17 @@ def describe(
     --------
     >>> pooled = pool(yi=[0.1, 0.5], vi=[0.1, 0.1])
     >>> again = describe(
-    ...     pooled.fit, tau2_se=pooled.tau2_se, usual_se=0.2, modified_se=0.3, residual_df=1,
+    ...     pooled.fit, usual_se=0.2, modified_se=0.3, residual_df=1,
     ...     measure="", method="REML", test="knha", level=0.95, r2=NAN, moderators=(NAN, 0, NAN),
     ...     notes=[])
     >>> again.ci == pooled.ci
     True
     """
-    y, v, x, tau2 = fit.yi, fit.vi, fit.x, fit.tau2
+    tau2 = fit.tau2
     estimate, se = float(fit.beta[0]), math.sqrt(fit.covariance[0, 0])
     df = math.inf if test == "z" else float(residual_df)
     reach_z, reach_t = critical_value(level, math.inf), critical_value(level, residual_df)
     reach = reach_z if test == "z" else reach_t
-    q, q_df, q_p = q_test(y, v, x)
-    i2_q = max(0.0, 100 * (q - q_df) / q) if q > 0 else 0.0
-    if q_df == 0:
-        i2 = h2 = i2_q = q = q_p = NAN
-    elif method == "CE":
-        i2, h2 = i2_q, q / q_df
-    else:
-        i2, h2 = i2_h2(tau2, v, x)
     predictable = method != "CE" and fit.design.names == (INTERCEPT,)
     ci, z_ci = _around(estimate, reach * se), _around(estimate, reach_z * usual_se)
     pooled = Pooled(
@@ -253,7 +238,7 @@ def describe(
         method=method,
         test=test,
         level=level,
-        k=len(y),
+        k=len(fit.yi),
         estimate=estimate,
         se=se,
         statistic=estimate / se,
@@ -266,13 +251,6 @@ def describe(
             _around(estimate, reach * math.sqrt(tau2 + se**2)) if predictable else NO_INTERVAL
         ),
         tau2=tau2,
-        tau2_se=tau2_se,
-        i2=i2,
-        i2_q=i2_q,
-        h2=h2,
-        q=q,
-        q_df=q_df,
-        q_p_value=q_p,
         r2=r2,
         qm=moderators[0],
         qm_df=moderators[1],
@@ -317,13 +295,6 @@ def _single(
         modified_ci=NO_INTERVAL,
         prediction=NO_INTERVAL,
         tau2=NAN,
-        tau2_se=NAN,
-        i2=NAN,
-        i2_q=NAN,
-        h2=NAN,
-        q=NAN,
-        q_df=0,
-        q_p_value=NAN,
         r2=NAN,
         qm=NAN,
         qm_df=0,
@@ -522,7 +493,7 @@ def _explained(y: Floats, v: Floats, design: Design, tau2: float, method: str) -
     """Percent of tau² that the moderators explain (Raudenbush 2009), cut at 0."""
     if not design.moderators or method == "CE" or "intercept" not in design.names:
         return NAN
-    alone = estimate_tau2(y, v, np.ones((len(y), 1)), method)[0]
+    alone = estimate_tau2(y, v, np.ones((len(y), 1)), method)
     return NAN if alone == 0 else max(0.0, 100 * (alone - tau2) / alone)
 
 

@@ -13,10 +13,11 @@ from scipy.special import ndtr, stdtr
 
 from retroevidence._show import Card, percent
 from retroevidence.errors import PoolError, unknown_name
+from retroevidence.meta.interval import Interval, critical_value
 from retroevidence.meta.quadratic import quadratic_tails
-from retroevidence.meta.result import Interval, critical_value, or_none
 from retroevidence.meta.tau2 import weighted_q
 from retroevidence.meta.tau2_intervals import heterogeneity_weights
+from retroevidence.meta.wording import or_none
 
 if TYPE_CHECKING:
     from retroevidence.meta.result import Pooled

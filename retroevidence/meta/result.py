@@ -3,111 +3,48 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from retroevidence._show import Card, interval, number, p_text, percent
-from retroevidence.meta.heterogeneity import i2_h2, q_profile
+from retroevidence.meta.heterogeneity import i2_h2, q_profile, q_test
+from retroevidence.meta.interval import (
+    NAN,
+    NO_INTERVAL,
+    TESTS,
+    Interval,
+    critical_value,
+    two_sided,
+)
 from retroevidence.meta.regression import Design
+from retroevidence.meta.tau2 import tau2_standard_error
+from retroevidence.meta.wording import (
+    IN_PERCENT,
+    RATIOS,
+    decimals,
+    exp_of,
+    flattened,
+    or_none,
+    rounded_coefficients,
+    study_names,
+)
 
 if TYPE_CHECKING:
     from retroevidence.meta.prediction import Passing
     from retroevidence.meta.tau2_intervals import Tau2Interval
 
 Floats = NDArray[np.float64]
-#: One NaN object, so that two equal results compare equal field by field.
-NAN = math.nan
-
-TESTS = {
-    "z": "z",
-    "t": "t",
-    "knha": "Knapp-Hartung",
-    "adhoc": "modified Knapp-Hartung",
-}
-#: Measures on the log scale, with the ratio they turn into.
-RATIOS = {
-    "ROM": "ratio of means",
-    "ROMC": "ratio of means",
-    "VR": "ratio of SDs",
-    "CVR": "ratio of CVs",
-    "OR": "odds ratio",
-    "PETO": "odds ratio",
-    "RR": "risk ratio",
-    "IRR": "rate ratio",
-}
-IN_PERCENT = ("ROM", "ROMC")
-
-
-class Interval(NamedTuple):
-    """The two limits of an interval; NaN where it is not defined.
-
-    Examples
-    --------
-    >>> Interval(0.1, 0.5).low
-    0.1
-    """
-
-    low: float
-    high: float
-
-
-NO_INTERVAL = Interval(NAN, NAN)
-
-
-@lru_cache(maxsize=1024)
-def critical_value(level: float, df: float) -> float:
-    """Return the two-sided critical value of t, or of z when `df` is infinite.
-
-    Parameters
-    ----------
-    level : float
-        Confidence, between 0 and 1.
-    df : float
-        Degrees of freedom; infinity for the normal distribution.
-
-    Returns
-    -------
-    float
-        A positive quantile.
-
-    Examples
-    --------
-    >>> round(critical_value(0.95, math.inf), 6), round(critical_value(0.95, 12), 6)
-    (1.959964, 2.178813)
-    """
-    tail = (1 - level) / 2
-    return -float(ndtri(tail) if math.isinf(df) else stdtrit(df, tail))
-
-
-def two_sided(statistic: float, df: float) -> float:
-    """Return the two-sided p-value of a t statistic, or of z when `df` is infinite.
-
-    Parameters
-    ----------
-    statistic : float
-        Estimate over its standard error.
-    df : float
-        Degrees of freedom; infinity for the normal distribution.
-
-    Returns
-    -------
-    float
-        A probability.
-
-    Examples
-    --------
-    >>> round(two_sided(-1.959964, math.inf), 6)
-    0.05
-    """
-    size = -abs(statistic)
-    return 2 * float(ndtr(size) if math.isinf(df) else stdtr(df, size))
+#: The numbers of a result, in the order of its table.
+NUMBERS = (
+    *("measure", "method", "test", "level", "k", "estimate", "se", "statistic", "df", "p_value"),
+    *("ci", "z_ci", "modified_ci", "prediction", "tau2", "tau2_se", "i2", "i2_q", "h2"),
+    *("q", "q_df", "q_p_value", "r2", "qm", "qm_df", "qm_p_value", "notes"),
+)
 
 
 @dataclass(frozen=True)
@@ -207,13 +144,6 @@ class Pooled:
     modified_ci: Interval
     prediction: Interval
     tau2: float
-    tau2_se: float
-    i2: float
-    i2_q: float
-    h2: float
-    q: float
-    q_df: int
-    q_p_value: float
     r2: float
     qm: float
     qm_df: int
@@ -234,7 +164,64 @@ class Pooled:
         return tuple(repr(value) for value in self._plain().values())
 
     def _plain(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "fit"}
+        return {name: getattr(self, name) for name in NUMBERS}
+
+    # Heterogeneity, computed when it is asked for --------------------------------------------
+
+    @cached_property
+    def tau2_se(self) -> float:
+        """Standard error of tau²; NaN for a common effect and for one study."""
+        fit = self.fit.variance_fit
+        if len(fit.yi) == fit.x.shape[1]:
+            return NAN
+        return tau2_standard_error(fit.yi, fit.vi, fit.x, self.method, fit.tau2)
+
+    @property
+    def q(self) -> float:
+        """Cochran's Q (residual Q with moderators)."""
+        return self._q_test[0]
+
+    @property
+    def q_df(self) -> int:
+        """Degrees of freedom of `q`."""
+        return len(self.fit.yi) - len(self.fit.beta)
+
+    @property
+    def q_p_value(self) -> float:
+        """Upper tail of chi-squared beyond `q`."""
+        return self._q_test[1]
+
+    @property
+    def i2(self) -> float:
+        """Share of the variance that is between studies, in percent."""
+        return self._shares[0]
+
+    @property
+    def h2(self) -> float:
+        """Total variance of a typical study over its sampling variance."""
+        return self._shares[1]
+
+    @property
+    def i2_q(self) -> float:
+        """I² from Q, in percent: ``max(0, (Q - df)/Q)``."""
+        if math.isnan(self.q):
+            return NAN
+        return max(0.0, 100 * (self.q - self.q_df) / self.q) if self.q > 0 else 0.0
+
+    @cached_property
+    def _q_test(self) -> tuple[float, float]:
+        if not self.q_df:
+            return NAN, NAN
+        q, _, p_value = q_test(self.fit.yi, self.fit.vi, self.fit.x)
+        return q, p_value
+
+    @cached_property
+    def _shares(self) -> tuple[float, float]:
+        if not self.q_df:
+            return NAN, NAN
+        if self.method == "CE":
+            return self.i2_q, self.q / self.q_df
+        return i2_h2(self.tau2, self.fit.vi, self.fit.x)
 
     @cached_property
     def coefficients(self) -> pd.DataFrame:
@@ -598,126 +585,3 @@ class Pooled:
                 "weight": [f"{w:.1f}%" for w in fit.weights],
             }
         )
-
-
-def study_names(frame: pd.DataFrame) -> list[str]:
-    """Return what a reader calls each row: its label, else its study, else its index.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Effects, one per row.
-
-    Returns
-    -------
-    list of str
-        One name per row.
-
-    Examples
-    --------
-    >>> study_names(pd.DataFrame({"study_id": ["hao2011", None]}, index=[4, 7]))
-    ['hao2011', '7']
-    """
-    names = [str(i) for i in frame.index]
-    for column in ("study_id", "label"):
-        if column in frame.columns:
-            given = frame[column]
-            names = [
-                str(value) if not missing and str(value) else name
-                for value, missing, name in zip(given, given.isna(), names, strict=True)
-            ]
-    return names
-
-
-def listed(names: NDArray[np.object_], most: int = 8) -> str:
-    """Name what a note speaks of, and only count what goes beyond `most`."""
-    shown = ", ".join(map(str, names[:most]))
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
-
-
-def decimals(size: float) -> int:
-    """Decimals that show a number of this size with three significant digits."""
-    if not math.isfinite(size) or size <= 0:
-        return 3
-    return min(10, max(1, 2 - math.floor(math.log10(size))))
-
-
-def rounded_coefficients(coefficients: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
-    """Write a table of coefficients for reading.
-
-    Parameters
-    ----------
-    coefficients : pandas.DataFrame
-        Columns term, estimate, se, p_value, ci_low and ci_high.
-    digits : int
-        Decimals at least.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Texts: term, estimate, se, ci_low, ci_high, p.
-
-    Examples
-    --------
-    >>> row = {"term": "dose", "estimate": 1.5, "se": 0.5, "p_value": 0.01}
-    >>> rounded_coefficients(pd.DataFrame([row | {"ci_low": 0.5, "ci_high": 2.5}]))["p"].tolist()
-    ['0.010']
-    """
-    shown = {"term": coefficients["term"]}
-    for name in ("estimate", "se", "ci_low", "ci_high"):
-        shown[name] = pd.Series(
-            [
-                number(float(value), max(digits, decimals(float(se))))
-                for value, se in zip(coefficients[name], coefficients["se"], strict=True)
-            ],
-            index=coefficients.index,
-        )
-    shown["p"] = coefficients["p_value"].map(lambda p: p_text(p).removeprefix("p ").strip("= "))
-    return pd.DataFrame(shown)
-
-
-def exp_of(value: float) -> float:
-    """Return exp of a number or limit: NaN stays, and what no number can hold is infinite.
-
-    Examples
-    --------
-    >>> exp_of(0.0), exp_of(float("-inf")), exp_of(1e6), exp_of(float("nan"))
-    (1.0, 0.0, inf, nan)
-    """
-    if math.isnan(value):
-        return NAN
-    return math.exp(value) if value < 709 else math.inf
-
-
-def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a result as JSON has them: an interval as its two limits.
-
-    Parameters
-    ----------
-    values : mapping
-        Numbers, texts, tuples and intervals by name.
-
-    Returns
-    -------
-    dict
-        ``name_low`` and ``name_high`` for an interval; None for what is not finite.
-
-    Examples
-    --------
-    >>> flattened({"se": float("nan"), "ci": Interval(0.1, 0.5), "notes": ("one",)})
-    {'se': None, 'ci_low': 0.1, 'ci_high': 0.5, 'notes': ['one']}
-    """
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Interval):
-            flat[f"{name}_low"], flat[f"{name}_high"] = map(or_none, value)
-        elif isinstance(value, float):
-            flat[name] = or_none(value)
-        else:
-            flat[name] = list(value) if isinstance(value, tuple) else value
-    return flat
-
-
-def or_none(value: float) -> float | None:
-    """Return a number as JSON has it, which knows no NaN and no infinity."""
-    return float(value) if math.isfinite(value) else None

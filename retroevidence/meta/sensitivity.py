@@ -14,7 +14,8 @@ from retroevidence.meta.bootstrap import bootstrap
 from retroevidence.meta.influence import check_own_tau2, deletions, influence
 from retroevidence.meta.kernel import NUMBERS, WORTH, fit_sets
 from retroevidence.meta.permutation import permutation_test
-from retroevidence.meta.result import Pooled, study_names
+from retroevidence.meta.result import Pooled
+from retroevidence.meta.wording import study_names
 
 __all__ = ["bootstrap", "cumulative", "gosh", "influence", "leave_one_out", "permutation_test"]
 

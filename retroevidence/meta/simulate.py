@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from retroevidence.errors import PoolError, unknown_name
+from retroevidence.meta.interval import TESTS
 from retroevidence.meta.kernel import NUMBERS, fit_groups
-from retroevidence.meta.result import TESTS
 from retroevidence.meta.tau2 import METHODS
 
 Floats = NDArray[np.float64]

@@ -14,19 +14,12 @@ from scipy.special import chdtrc, fdtrc
 
 from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.errors import PoolError
+from retroevidence.meta.interval import NAN, TESTS
 from retroevidence.meta.pool import _assemble, describe, fit_model, pool
 from retroevidence.meta.regression import Design
-from retroevidence.meta.result import (
-    NAN,
-    TESTS,
-    Fit,
-    Pooled,
-    decimals,
-    listed,
-    or_none,
-    study_names,
-)
+from retroevidence.meta.result import Fit, Pooled
 from retroevidence.meta.tau2 import generalised_q
+from retroevidence.meta.wording import decimals, listed, or_none, study_names
 
 Floats = NDArray[np.float64]
 
@@ -307,7 +300,6 @@ def _with_one_tau2(
         )  # fmt: skip
         groups[one] = describe(
             fit,
-            tau2_se=whole.tau2_se,
             usual_se=math.sqrt(usual[i]),
             modified_se=math.sqrt(usual[i] * modified),
             residual_df=residual_df,

@@ -1,4 +1,4 @@
-"""The variance between studies, tau², by ten estimators, with standard errors.
+"""The variance between studies, tau², by ten estimators, and their standard errors.
 
 Every estimator works on `k` effects and a design matrix `x` (a column of ones for the plain mean)
 and returns a value that is never negative. Nothing here has an absolute tolerance: roots are
@@ -7,8 +7,6 @@ cannot change the answer.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +34,8 @@ METHODS: dict[str, str] = {
 }
 
 
-def estimate_tau2(yi: Floats, vi: Floats, x: Floats, method: str = "REML") -> tuple[float, float]:
-    """Estimate tau² and its standard error.
+def estimate_tau2(yi: Floats, vi: Floats, x: Floats, method: str = "REML") -> float:
+    """Estimate tau².
 
     Parameters
     ----------
@@ -50,8 +48,8 @@ def estimate_tau2(yi: Floats, vi: Floats, x: Floats, method: str = "REML") -> tu
 
     Returns
     -------
-    tau2, se : float
-        On the squared scale of `yi`. The standard error is asymptotic; NaN for CE.
+    float
+        On the squared scale of `yi`, not negative; 0 for CE.
 
     Raises
     ------
@@ -64,29 +62,72 @@ def estimate_tau2(yi: Floats, vi: Floats, x: Floats, method: str = "REML") -> tu
     et al. (2019). SJ: Sidik & Jonkman (2005). ML, REML: Raudenbush (2009), with the global maximum
     on tau² >= 0. EB: Morris (1983). PM: Paule & Mandel (1982), the same root as EB.
 
-    Standard errors: DL, HE, HS, HSk and SJ that of a quadratic form in normal variables; ML and
-    REML the expected information (Viechtbauer 2005, doi 10.3102/10769986030003261); EB and PM the
-    delta method on ``Q(tau²) = k - p``, with variance ``2 (k - p)`` of Q and slope
-    ``-(k - p) mean(w)``.
-
     Examples
     --------
     >>> y, v = np.array([0.1, 0.3, 0.8, 0.2]), np.array([0.02, 0.03, 0.05, 0.01])
-    >>> tau2, se = estimate_tau2(y, v, np.ones((4, 1)), "DL")
-    >>> round(tau2, 6), round(se, 6)
-    (0.033537, 0.04725)
+    >>> round(estimate_tau2(y, v, np.ones((4, 1)), "DL"), 6)
+    0.033537
     """
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
     if method == "CE":
-        return 0.0, float("nan")
-    if x.shape[1] > 1:
-        # An orthonormal basis of the same column space: tau² depends on nothing else of x, and
-        # the equations stay well conditioned for moderators such as a calendar year. Rows of
-        # large weight come first, as `projection` asks for.
-        order = np.argsort(vi, kind="stable")
-        yi, vi, x = yi[order], vi[order], np.linalg.qr(x)[0][order]
-    return _ESTIMATORS[method](yi, vi, x)
+        return 0.0
+    yi, vi, x = _conditioned(yi, vi, x)
+    if method in ("ML", "REML"):
+        return maximum_likelihood(yi, vi, x, restricted=method == "REML")
+    if method in ("EB", "PM"):
+        return solve_q(yi, vi, x, len(yi) - x.shape[1])
+    # Asked of the effects themselves: the mean of equal numbers can be off by rounding.
+    if method == "SJ" and np.ptp(yi) == 0:
+        return 0.0
+    weights, scale, offset = _moment(yi, vi, x, method)
+    return max(0.0, scale * weighted_q(yi, weights, x) - offset)
+
+
+def tau2_standard_error(yi: Floats, vi: Floats, x: Floats, method: str, tau2: float) -> float:
+    """Return the asymptotic standard error of an estimate of tau².
+
+    Parameters
+    ----------
+    yi, vi, x, method
+        As in `estimate_tau2`.
+    tau2 : float
+        What it returned.
+
+    Returns
+    -------
+    float
+        On the squared scale of `yi`; NaN for CE.
+
+    Notes
+    -----
+    DL, HE, HS, HSk and SJ: that of a quadratic form in normal variables. ML and REML: the expected
+    information (Viechtbauer 2005, doi 10.3102/10769986030003261). EB and PM: the delta method on
+    ``Q(tau²) = k - p``, with variance ``2 (k - p)`` of Q and slope ``-(k - p) mean(w)``.
+
+    Examples
+    --------
+    >>> y, v = np.array([0.1, 0.3, 0.8, 0.2]), np.array([0.02, 0.03, 0.05, 0.01])
+    >>> x = np.ones((4, 1))
+    >>> round(tau2_standard_error(y, v, x, "DL", estimate_tau2(y, v, x, "DL")), 6)
+    0.04725
+    """
+    if method == "CE":
+        return float("nan")
+    yi, vi, x = _conditioned(yi, vi, x)
+    k, p = x.shape
+    inverse = 1 / (vi + tau2)
+    if method == "ML":
+        return float(np.sqrt(2 / np.sum(inverse**2)))
+    if method == "REML":
+        # The information of tau² is tr(PP)/2, and 2 tr(PP) is the variance for unit covariance.
+        return 2 / float(np.sqrt(quadratic_variance(inverse, x, np.ones_like(vi))))
+    if method in ("EB", "PM"):
+        return float(np.sqrt(2 * k**2 / (k - p))) / float(np.sum(inverse))
+    if method == "SJ" and np.ptp(yi) == 0:
+        return 0.0
+    weights, scale, _ = _moment(yi, vi, x, method)
+    return scale * float(np.sqrt(quadratic_variance(weights, x, vi + tau2)))
 
 
 def generalised_q(yi: Floats, vi: Floats, x: Floats, tau2: float) -> float:
@@ -182,78 +223,34 @@ def typical_variance(vi: Floats, x: Floats) -> float:
     >>> round(typical_variance(np.array([0.5, 0.5, 0.5]), np.ones((3, 1))), 12)
     0.5
     """
-    if x.shape[1] > 1:
-        order = np.argsort(vi, kind="stable")
-        vi, x = vi[order], np.linalg.qr(x)[0][order]
+    _, vi, x = _conditioned(vi, vi, x)
     return float(len(vi) - x.shape[1]) / trace(1 / vi, x)
 
 
-# Estimators -------------------------------------------------------------------------------------
+def _conditioned(yi: Floats, vi: Floats, x: Floats) -> tuple[Floats, Floats, Floats]:
+    """Bring a regression to a form whose equations stay well conditioned.
+
+    tau² depends on nothing of the design but its column space, so an orthonormal basis serves as
+    well, also for moderators such as a calendar year. Rows of large weight come first, as
+    `projection` asks for.
+    """
+    if x.shape[1] == 1:
+        return yi, vi, x
+    order = np.argsort(vi, kind="stable")
+    return yi[order], vi[order], np.linalg.qr(x)[0][order]
 
 
-def _moment(
-    yi: Floats, vi: Floats, x: Floats, weights: Floats, scale: float, offset: float
-) -> tuple[float, float]:
-    """Estimate ``scale * y'Py - offset``, cut at 0, with its standard error."""
-    residual = residuals(yi, weights, x)
-    tau2 = max(0.0, scale * float(np.sum(weights * residual**2)) - offset)
-    return tau2, scale * float(np.sqrt(quadratic_variance(weights, x, vi + tau2)))
-
-
-def _dl(yi: Floats, vi: Floats, x: Floats) -> tuple[float, float]:
-    total = trace(1 / vi, x)
-    return _moment(yi, vi, x, 1 / vi, 1 / total, (len(yi) - x.shape[1]) / total)
-
-
-def _he(yi: Floats, vi: Floats, x: Floats) -> tuple[float, float]:
-    ones = np.ones_like(yi)
-    df = len(yi) - x.shape[1]
-    return _moment(yi, vi, x, ones, 1 / df, float(np.sum(vi * slack(ones, x))) / df)
-
-
-def _hs(yi: Floats, vi: Floats, x: Floats, factor: float = 1.0) -> tuple[float, float]:
-    total = float(np.sum(1 / vi))
-    return _moment(yi, vi, x, 1 / vi, factor / total, len(yi) / total)
-
-
-def _hsk(yi: Floats, vi: Floats, x: Floats) -> tuple[float, float]:
-    return _hs(yi, vi, x, len(yi) / (len(yi) - x.shape[1]))
-
-
-def _sj(yi: Floats, vi: Floats, x: Floats) -> tuple[float, float]:
-    # Asked of the effects themselves: the mean of equal numbers can be off by rounding.
-    if np.ptp(yi) == 0:
-        return 0.0, 0.0
-    start = float(np.mean((yi - yi.mean()) ** 2))
-    return _moment(yi, vi, x, start / (vi + start), 1 / (len(yi) - x.shape[1]), 0.0)
-
-
-def _pm(yi: Floats, vi: Floats, x: Floats) -> tuple[float, float]:
+def _moment(yi: Floats, vi: Floats, x: Floats, method: str) -> tuple[Floats, float, float]:
+    """Return weights, scale and offset of the estimate ``scale * y'Py - offset``."""
     k, df = len(yi), len(yi) - x.shape[1]
-    tau2 = solve_q(yi, vi, x, df)
-    return tau2, float(np.sqrt(2 * k**2 / df)) / float(np.sum(1 / (vi + tau2)))
-
-
-def _ml(yi: Floats, vi: Floats, x: Floats) -> tuple[float, float]:
-    tau2 = maximum_likelihood(yi, vi, x, restricted=False)
-    return tau2, float(np.sqrt(2 / np.sum((vi + tau2) ** -2.0)))
-
-
-def _reml(yi: Floats, vi: Floats, x: Floats) -> tuple[float, float]:
-    tau2 = maximum_likelihood(yi, vi, x, restricted=True)
-    weights = 1 / (vi + tau2)
-    # The information of tau² is tr(PP)/2, and 2 tr(PP) is the variance for unit covariance.
-    return tau2, 2 / float(np.sqrt(quadratic_variance(weights, x, np.ones_like(vi))))
-
-
-_ESTIMATORS: dict[str, Callable[[Floats, Floats, Floats], tuple[float, float]]] = {
-    "DL": _dl,
-    "HE": _he,
-    "HS": _hs,
-    "HSk": _hsk,
-    "SJ": _sj,
-    "ML": _ml,
-    "REML": _reml,
-    "EB": _pm,
-    "PM": _pm,
-}
+    if method == "HE":
+        ones = np.ones_like(yi)
+        return ones, 1 / df, float(np.sum(vi * slack(ones, x))) / df
+    if method == "SJ":
+        start = float(np.mean((yi - yi.mean()) ** 2))
+        return start / (vi + start), 1 / df, 0.0
+    if method == "DL":
+        total = trace(1 / vi, x)
+        return 1 / vi, 1 / total, df / total
+    total = float(np.sum(1 / vi))
+    return 1 / vi, (k / df if method == "HSk" else 1.0) / total, k / total

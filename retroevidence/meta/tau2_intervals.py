@@ -16,8 +16,8 @@ from scipy.special import chdtri, ndtri
 from retroevidence._show import Card, interval, number, percent
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.heterogeneity import i2_h2, q_profile
+from retroevidence.meta.interval import Interval
 from retroevidence.meta.quadratic import quadratic_tails
-from retroevidence.meta.result import Interval, decimals, or_none
 from retroevidence.meta.tau2 import (
     find_root,
     log_likelihood,
@@ -25,6 +25,7 @@ from retroevidence.meta.tau2 import (
     typical_variance,
     weighted_q,
 )
+from retroevidence.meta.wording import decimals, or_none
 
 if TYPE_CHECKING:
     from retroevidence.meta.result import Fit, Pooled

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from retroevidence._show import number, p_text, percent
 from retroevidence.errors import PoolError
 from retroevidence.meta.censored import MODELS, TESTS, PooledCensored
-from retroevidence.meta.result import critical_value
+from retroevidence.meta.interval import critical_value
 from retroevidence.report.forest import (
     AXIS,
     CI_WIDTH,

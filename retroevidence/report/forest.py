@@ -10,7 +10,7 @@ import numpy as np
 
 from retroevidence._show import number, p_text, percent
 from retroevidence.errors import PoolError
-from retroevidence.meta.result import IN_PERCENT, RATIOS
+from retroevidence.meta.wording import IN_PERCENT, RATIOS
 from retroevidence.report.layout import LABEL_WIDTH, LEADING, Layout, Line, Sheet, spread
 from retroevidence.report.names import axis_label, experimental_of, row_labels, short_of, sides
 from retroevidence.report.scales import Scale, scale_of

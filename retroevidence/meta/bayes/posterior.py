@@ -14,7 +14,7 @@ from scipy.special import ndtr, ndtri
 
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.bayes.grid import Grid
-from retroevidence.meta.result import NAN, Interval
+from retroevidence.meta.interval import NAN, Interval
 
 Floats = NDArray[np.float64]
 

@@ -17,11 +17,10 @@ from retroevidence.meta.bayes.model import BLOCK, Given, Model
 from retroevidence.meta.bayes.posterior import Mixture, Posterior, TauPosterior, highest
 from retroevidence.meta.bayes.priors import MuPrior, TauPrior
 from retroevidence.meta.heterogeneity import i2_h2
-from retroevidence.meta.result import (
+from retroevidence.meta.interval import NAN, Interval
+from retroevidence.meta.wording import (
     IN_PERCENT,
-    NAN,
     RATIOS,
-    Interval,
     decimals,
     exp_of,
     flattened,

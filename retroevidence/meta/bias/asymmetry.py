@@ -24,15 +24,11 @@ from retroevidence.meta.bias.result import (
     same_size,
 )
 from retroevidence.meta.bias.weighted_line import weighted_line
+from retroevidence.meta.interval import NAN, NO_INTERVAL, Interval
 from retroevidence.meta.pool import pool
-from retroevidence.meta.result import (
-    NAN,
-    NO_INTERVAL,
-    Interval,
-    Pooled,
-    decimals,
-)
+from retroevidence.meta.result import Pooled
 from retroevidence.meta.tau2 import _others
+from retroevidence.meta.wording import decimals
 
 Floats = NDArray[np.float64]
 

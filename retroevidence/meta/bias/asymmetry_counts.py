@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from retroevidence.errors import PoolError
 from retroevidence.meta.bias.asymmetry import Asymmetry, column_of, line_test
 from retroevidence.meta.bias.result import Effects, few, plain_mean, same_size
-from retroevidence.meta.result import Pooled, listed, study_names
+from retroevidence.meta.result import Pooled
+from retroevidence.meta.wording import listed, study_names
 
 Floats = NDArray[np.float64]
 

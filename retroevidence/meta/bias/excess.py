@@ -13,7 +13,8 @@ from scipy.special import bdtrc, ndtr, ndtri
 from retroevidence._show import Card, number, p_text, percent
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.bias.result import BiasResult, Effects, few, plain_mean
-from retroevidence.meta.result import NAN, NO_INTERVAL, Interval, study_names
+from retroevidence.meta.interval import NAN, NO_INTERVAL, Interval
+from retroevidence.meta.wording import study_names
 
 Floats = NDArray[np.float64]
 

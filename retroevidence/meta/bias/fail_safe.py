@@ -10,8 +10,10 @@ import numpy as np
 from retroevidence._show import Card, number, p_text
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.bias.result import BiasResult, Effects, plain_mean
-from retroevidence.meta.result import NAN, NO_INTERVAL, Interval, Pooled, decimals, two_sided
+from retroevidence.meta.interval import NAN, NO_INTERVAL, Interval, two_sided
+from retroevidence.meta.result import Pooled
 from retroevidence.meta.tau2 import find_root
+from retroevidence.meta.wording import decimals
 
 KINDS = {
     "rosenthal": "sum of z",

@@ -11,8 +11,10 @@ from scipy.special import gammainc
 
 from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.meta.bias.result import BiasResult, Effects, few, plain_mean
-from retroevidence.meta.result import Interval, Pooled, decimals
+from retroevidence.meta.interval import Interval
+from retroevidence.meta.result import Pooled
 from retroevidence.meta.tau2 import _others, estimate_tau2, find_root
+from retroevidence.meta.wording import decimals
 
 Floats = NDArray[np.float64]
 
@@ -105,7 +107,7 @@ def henmi_copas(effects: Effects) -> HenmiCopas:
     weights = 1 / v
     whole = float(weights.sum())
     mean = float(weights @ pooled.fit.yi) / whole
-    tau2 = estimate_tau2(pooled.fit.yi, v, pooled.fit.x, "DL")[0]
+    tau2 = estimate_tau2(pooled.fit.yi, v, pooled.fit.x, "DL")
     tail = _Tail(pooled, tau2)
     se = math.sqrt(tail.variance)
     # The tail falls from 1 at 0; it is steeper than that of Cauchy's distribution.

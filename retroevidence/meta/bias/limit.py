@@ -11,7 +11,8 @@ import pandas as pd
 from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.errors import PoolError
 from retroevidence.meta.bias.result import BiasResult, Effects, few, plain_mean, same_size
-from retroevidence.meta.result import Interval, critical_value, decimals, study_names, two_sided
+from retroevidence.meta.interval import Interval, critical_value, two_sided
+from retroevidence.meta.wording import decimals, study_names
 
 
 @dataclass(frozen=True, eq=False, repr=False)

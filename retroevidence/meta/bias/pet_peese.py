@@ -11,8 +11,10 @@ from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.bias.result import BiasResult, Effects, few, plain_mean, same_size
 from retroevidence.meta.bias.weighted_line import weighted_line
+from retroevidence.meta.interval import Interval
 from retroevidence.meta.pool import pool
-from retroevidence.meta.result import Interval, Pooled, decimals
+from retroevidence.meta.result import Pooled
+from retroevidence.meta.wording import decimals
 
 MODELS = {"wls": "weighted least squares", "random": "random-effects meta-regression"}
 

@@ -9,8 +9,10 @@ import pandas as pd
 
 from retroevidence._show import Card
 from retroevidence.errors import PoolError
+from retroevidence.meta.interval import Interval
 from retroevidence.meta.pool import pool
-from retroevidence.meta.result import Interval, Pooled, or_none
+from retroevidence.meta.result import Pooled
+from retroevidence.meta.wording import or_none
 
 #: Below this, chance alone makes a funnel lopsided (Sterne et al. 2011, doi 10.1136/bmj.d4002).
 ENOUGH = 10

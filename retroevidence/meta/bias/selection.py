@@ -15,13 +15,7 @@ from retroevidence.meta.bias.result import Effects, enough_studies, few, pooled_
 from retroevidence.meta.bias.selection_fit import Model, Peak
 from retroevidence.meta.bias.selection_likelihood import FAMILIES, Smooth, Steps, Weight
 from retroevidence.meta.bias.selection_result import KINDS, Selection
-from retroevidence.meta.result import (
-    NAN,
-    NO_INTERVAL,
-    Interval,
-    critical_value,
-    two_sided,
-)
+from retroevidence.meta.interval import NAN, NO_INTERVAL, Interval, critical_value, two_sided
 from retroevidence.meta.tau2 import estimate_tau2
 
 Floats = NDArray[np.float64]
@@ -278,7 +272,7 @@ def _named(cuts: tuple[float, ...], interval_of: NDArray[np.intp]) -> list[tuple
 
 def _unselected(model: Model, common: bool) -> tuple[Floats, float]:
     """Return coefficients and tau² by maximum likelihood without selection, and its height."""
-    tau2 = 0.0 if common else estimate_tau2(model.y, model.v, model.x, "ML")[0]
+    tau2 = 0.0 if common else estimate_tau2(model.y, model.v, model.x, "ML")
     s = model.v + tau2
     beta = np.linalg.solve(model.x.T @ (model.x / s[:, None]), model.x.T @ (model.y / s))
     r = model.y - model.x @ beta

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retroevidence.meta.bias.selection_likelihood import MOST, Smooth, Weight, density
-from retroevidence.meta.result import Interval
+from retroevidence.meta.interval import Interval
 
 Floats = NDArray[np.float64]
 

@@ -10,7 +10,8 @@ import pandas as pd
 
 from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.meta.bias.result import BiasResult
-from retroevidence.meta.result import Interval, decimals, or_none
+from retroevidence.meta.interval import Interval
+from retroevidence.meta.wording import decimals, or_none
 
 KINDS = {
     "step": "step function",

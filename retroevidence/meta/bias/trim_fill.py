@@ -14,8 +14,10 @@ from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.errors import unknown_name
 from retroevidence.meta.bias.asymmetry import egger
 from retroevidence.meta.bias.result import BiasResult, Effects, few, plain_mean
+from retroevidence.meta.interval import Interval
 from retroevidence.meta.pool import pool
-from retroevidence.meta.result import Interval, Pooled, decimals, study_names
+from retroevidence.meta.result import Pooled
+from retroevidence.meta.wording import decimals, study_names
 
 Floats = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retroevidence.meta.result import NAN, Interval, critical_value, two_sided
+from retroevidence.meta.interval import NAN, Interval, critical_value, two_sided
 
 Floats = NDArray[np.float64]
 

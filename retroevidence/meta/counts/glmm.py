@@ -19,13 +19,7 @@ from retroevidence.meta.counts.glmm_kernels import (
 )
 from retroevidence.meta.counts.glmm_result import PooledGLMM
 from retroevidence.meta.counts.tables import RATES, SINGLE, TABLES, Counts, informative, read_counts
-from retroevidence.meta.result import (
-    NAN,
-    NO_INTERVAL,
-    Interval,
-    critical_value,
-    two_sided,
-)
+from retroevidence.meta.interval import NAN, NO_INTERVAL, Interval, critical_value, two_sided
 
 #: Measures, the columns they need, and their models, the default one first.
 MEASURES = {

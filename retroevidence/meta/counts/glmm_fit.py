@@ -20,7 +20,7 @@ from scipy.special import chdtri
 
 from retroevidence.errors import PoolError
 from retroevidence.meta.counts.glmm_kernels import Kernel
-from retroevidence.meta.result import NAN, Interval
+from retroevidence.meta.interval import NAN, Interval
 
 Floats = NDArray[np.float64]
 

@@ -10,7 +10,8 @@ import pandas as pd
 from scipy.special import expit
 
 from retroevidence._show import Card, interval, number, p_text, percent
-from retroevidence.meta.result import RATIOS, Interval, decimals, flattened, study_names
+from retroevidence.meta.interval import Interval
+from retroevidence.meta.wording import RATIOS, decimals, flattened, study_names
 
 MODELS = {
     "CM.EL": "conditional, exact likelihood",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc
 
-from retroevidence.meta.result import NAN
+from retroevidence.meta.interval import NAN
 
 Floats = NDArray[np.float64]
 

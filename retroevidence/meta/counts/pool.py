@@ -23,17 +23,8 @@ from retroevidence.meta.counts.tables import (
     own_effects,
     read_counts,
 )
-from retroevidence.meta.result import (
-    NAN,
-    RATIOS,
-    Interval,
-    critical_value,
-    decimals,
-    flattened,
-    listed,
-    study_names,
-    two_sided,
-)
+from retroevidence.meta.interval import NAN, Interval, critical_value, two_sided
+from retroevidence.meta.wording import RATIOS, decimals, flattened, listed, study_names
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from retroevidence.errors import PoolError
-from retroevidence.meta.result import listed, study_names
+from retroevidence.meta.wording import listed, study_names
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

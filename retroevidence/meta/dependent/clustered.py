@@ -20,7 +20,7 @@ from retroevidence.errors import PoolError
 from retroevidence.meta.dependent.blocks import Blocks, Layout, by_size
 from retroevidence.meta.dependent.sampling import SamplingCovariance, block_list
 from retroevidence.meta.regression import Design, check_rank, design_of
-from retroevidence.meta.result import listed, study_names
+from retroevidence.meta.wording import listed, study_names
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]

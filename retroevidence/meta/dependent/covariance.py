@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.dependent.blocks import by_size
 from retroevidence.meta.dependent.sampling import SamplingCovariance, checked, cluster_codes
-from retroevidence.meta.result import listed
+from retroevidence.meta.wording import listed
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]

@@ -18,7 +18,8 @@ from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.dependent.multilevel import pool_multilevel
 from retroevidence.meta.dependent.multilevel_result import PooledMultilevel
-from retroevidence.meta.result import Interval, decimals, or_none
+from retroevidence.meta.interval import Interval
+from retroevidence.meta.wording import decimals, or_none
 
 PREDICTORS = {
     "se": "standard error (Egger, PET)",

@@ -13,14 +13,8 @@ from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.dependent.clustered import Clustered, read_clustered
 from retroevidence.meta.dependent.multilevel_fit import LevelFit, fit_levels
 from retroevidence.meta.dependent.multilevel_result import PooledMultilevel, Shares, Sigma2
+from retroevidence.meta.interval import NAN, NO_INTERVAL, Interval, critical_value, two_sided
 from retroevidence.meta.regression import INTERCEPT
-from retroevidence.meta.result import (
-    NAN,
-    NO_INTERVAL,
-    Interval,
-    critical_value,
-    two_sided,
-)
 
 LIKELIHOODS = {"REML": "restricted maximum likelihood", "ML": "maximum likelihood"}
 TESTS = {"t": "t with clusters - p degrees of freedom", "z": "z"}

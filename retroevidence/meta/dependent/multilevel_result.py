@@ -15,8 +15,9 @@ from retroevidence.meta.dependent.clustered import Clustered
 from retroevidence.meta.dependent.multilevel_fit import LevelFit
 from retroevidence.meta.dependent.robust import Robust, robust
 from retroevidence.meta.dependent.sandwich import LinearFit
+from retroevidence.meta.interval import Interval, critical_value, two_sided
 from retroevidence.meta.regression import INTERCEPT
-from retroevidence.meta.result import Interval, critical_value, decimals, or_none, two_sided
+from retroevidence.meta.wording import decimals, or_none
 
 
 class Sigma2(NamedTuple):

@@ -23,16 +23,9 @@ from retroevidence.meta.dependent.multilevel import LIKELIHOODS, TESTS
 from retroevidence.meta.dependent.multivariate_fit import STRUCTURES, between, directions
 from retroevidence.meta.dependent.robust import Robust, robust
 from retroevidence.meta.dependent.sandwich import LinearFit
+from retroevidence.meta.interval import NAN, Interval, critical_value, two_sided
 from retroevidence.meta.regression import Design
-from retroevidence.meta.result import (
-    NAN,
-    Interval,
-    critical_value,
-    decimals,
-    listed,
-    or_none,
-    two_sided,
-)
+from retroevidence.meta.wording import decimals, listed, or_none
 
 Floats = NDArray[np.float64]
 

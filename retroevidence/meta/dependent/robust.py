@@ -20,14 +20,8 @@ from scipy.special import fdtrc
 from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.dependent.sandwich import LinearFit, Parts, sandwich
-from retroevidence.meta.result import (
-    NAN,
-    Interval,
-    critical_value,
-    decimals,
-    or_none,
-    two_sided,
-)
+from retroevidence.meta.interval import NAN, Interval, critical_value, two_sided
+from retroevidence.meta.wording import decimals, or_none
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from retroevidence._show import Card, number
 from retroevidence.errors import PoolError
 from retroevidence.meta.dependent.blocks import by_size
-from retroevidence.meta.result import listed
+from retroevidence.meta.wording import listed
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
