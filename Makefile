@@ -60,10 +60,11 @@ test-newest:  ## Run the tests on the newest versions the registry has
 # The peers have an environment of their own: none of them is needed here.
 BENCH := .venv-bench
 .PHONY: bench
-bench:  ## Time the same work here and in the peers, write benchmarks/peers.md
+bench:  ## Time the same work here and in the peers, write benchmarks/peers.md and multilevel.csv
 	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable . pimeta pymare pymetaanalysis
 	$(BENCH)/bin/python benchmarks/peers.py
+	$(BENCH)/bin/python benchmarks/multilevel.py
 
 .PHONY: test-pins
 test-pins: $(STAMP)

@@ -8,7 +8,6 @@ ratios to ours, versions, and how far the kernel is from what the machine can di
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import platform
 import shutil
@@ -18,6 +17,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ ROUND, ROUNDS, MOST = 0.2, 7, 60.0
 R = """
 suppressMessages(library(metafor))
 data <- read.csv(commandArgs(TRUE)[1]); rounds <- as.integer(commandArgs(TRUE)[2])
-sets <- split(data, data$id); nested <- read.csv(commandArgs(TRUE)[3])
+sets <- split(data, data$id)
 say <- function(task, per, work) {
   for (i in seq_len(rounds)) {
     start <- proc.time()[3]; work()
@@ -58,8 +58,14 @@ ten <- one(head(sets[[1]], 10))
 say("all 1 023 subsets of 10 studies", 1, function() gosh(ten, progbar = FALSE))
 say("all 1 024 sign flips of 10 studies", 1,
     function() permutest(ten, exact = TRUE, progbar = FALSE))
-say("three levels, 200 effects", 1,
-    function() rma.mv(yi, vi, random = ~ 1 | lab/obs, data = nested, sparse = TRUE))
+for (file in commandArgs(TRUE)[3:4]) {
+  nested <- read.csv(file); size <- if (nrow(nested) == 200) "200" else "1 653"
+  three <- function() rma.mv(yi, vi, random = ~ 1 | lab/obs, data = nested, sparse = TRUE)
+  say(sprintf("three levels, %s effects", size), 1, three)
+  if (requireNamespace("clubSandwich", quietly = TRUE))
+    say(sprintf("three levels with CR2, %s effects", size), 1,
+        function() clubSandwich::coef_test(three(), vcov = "CR2", cluster = nested$lab))
+}
 cat(sprintf("version,%s\\n", packageVersion("metafor")), file = stderr())
 """
 
@@ -122,11 +128,12 @@ def ours(sets: list[pd.DataFrame]) -> dict[str, list[float]]:
         "all 1 048 575 subsets of 20 studies": rounds(lambda: gosh(pooled)),
         "all 1 048 576 sign flips of 20 studies": rounds(lambda: permutation_test(pooled)),
     }
-    multilevel = getattr(rv, "pool_multilevel", None)
-    if multilevel is None:
-        multilevel = importlib.import_module("retroevidence.meta.multilevel").pool_multilevel
-    found["three levels, 200 effects"] = rounds(lambda: multilevel(small, cluster="lab"))
-    found["three levels, 1 653 effects"] = rounds(lambda: multilevel(large, cluster="lab"))
+    for name, frame in (("200", small), ("1 653", large)):
+        work = partial(rv.pool_multilevel, frame, cluster="lab")
+        found[f"three levels, {name} effects"] = rounds(work)
+        found[f"three levels with CR2, {name} effects"] = rounds(
+            lambda fit=work: fit().robust.se  # type: ignore[misc]
+        )
     return found
 
 
@@ -265,11 +272,12 @@ def metafor(frame: pd.DataFrame) -> tuple[dict[str, list[float]], str]:
     if shutil.which("Rscript") is None:
         return {}, ""
     with tempfile.TemporaryDirectory() as folder:
-        one, two = Path(folder) / "sets.csv", Path(folder) / "nested.csv"
-        frame.to_csv(one, index=False)
-        nested(200, 20).to_csv(two, index=False)
+        tables = [frame, nested(200, 20), nested(1_653, 126)]
+        files = [Path(folder) / f"{number}.csv" for number in range(len(tables))]
+        for table, file in zip(tables, files, strict=True):
+            table.to_csv(file, index=False)
         run = subprocess.run(
-            ["Rscript", "-e", R, str(one), str(min(ROUNDS, 3)), str(two)],
+            ["Rscript", "-e", R, str(files[0]), str(min(ROUNDS, 3)), *map(str, files[1:])],
             capture_output=True,
             text=True,
             timeout=600,

@@ -23,7 +23,7 @@ from retroevidence.claims.check import SIDES
 from retroevidence.claims.evidence import Data, claim_row
 from retroevidence.claims.rowsets import LEVELS, OF_ROWS, RowSets, levels_of
 from retroevidence.errors import RetroEvidenceError, unknown_name
-from retroevidence.meta.batch import pool_batch
+from retroevidence.meta.sets import pool_sets
 from retroevidence.meta.wording import IN_PERCENT, RATIOS
 
 Floats = NDArray[np.float64]
@@ -320,7 +320,7 @@ def _run(claim: dict[str, Any], sets: RowSets, levels: dict[str, tuple[Any, ...]
         return Multiverse(claim, empty, {name: () for name in names}, grid, None, (why,))
     y, v = sets.matrices()
     ways = list(product(levels["method"], levels["test"]))
-    fits = [pool_batch(y, v, method=m, test=t)[NUMBERS].assign(method=m, test=t) for m, t in ways]
+    fits = [pool_sets(y, v, method=m, test=t)[NUMBERS].assign(method=m, test=t) for m, t in ways]
     whole = pd.concat(fits, ignore_index=True)
     # Same rows and, to nine digits of the interval's width, same numbers: one analysis.
     step = (whole["ci_high"] - whole["ci_low"]).to_numpy(float) * 1e-9

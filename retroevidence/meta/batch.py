@@ -63,17 +63,46 @@ def pool_batch(
         raise unknown_name("method", method, METHODS)
     if test not in TESTS:
         raise unknown_name("test", test, TESTS)
+    y, v, inside = checked_sets(yi, vi)
+    parts = [
+        _fit(y[i : i + CHUNK], v[i : i + CHUNK], inside[i : i + CHUNK], method, test, level)
+        for i in range(0, len(y), CHUNK)
+    ]
+    return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+
+def checked_sets(yi: Floats, vi: Floats) -> tuple[Floats, Floats, Bools]:
+    """Bring effects and variances to one shape, and say which study is in which set.
+
+    Parameters
+    ----------
+    yi, vi : numpy.ndarray
+        As in `pool_batch`.
+
+    Returns
+    -------
+    y, v : numpy.ndarray, shape (sets, k)
+        Effects and variances.
+    inside : numpy.ndarray of bool, shape (sets, k)
+        Where the variance is finite.
+
+    Raises
+    ------
+    PoolError
+        If a set is empty, or a variance is not above 0.
+
+    Examples
+    --------
+    >>> checked_sets(np.array([0.1, 0.3]), np.array([[0.1, np.inf]]))[2].tolist()
+    [[True, False]]
+    """
     y, v = np.broadcast_arrays(np.atleast_2d(yi), np.atleast_2d(vi))
     inside = np.isfinite(v)
     if not inside.any(axis=1).all():
         raise PoolError("a set holds no study; give at least one finite variance per row.")
     if not (v > 0).all():
         raise PoolError("vi must be above 0; check that it is a variance and not missing.")
-    parts = [
-        _fit(y[i : i + CHUNK], v[i : i + CHUNK], inside[i : i + CHUNK], method, test, level)
-        for i in range(0, len(y), CHUNK)
-    ]
-    return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    return y, v, inside
 
 
 def _fit(
@@ -130,15 +159,15 @@ def _fit(
 
 
 def _centred(y: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Return weighted means, shape (sets,), and residuals, shape (sets, k)."""
-    mean = (weights * y).sum(axis=1) / weights.sum(axis=1)
-    return mean, y - mean[:, None]
+    """Return weighted means, shape (..., sets), and residuals, shape (..., sets, k)."""
+    mean = (weights * y).sum(axis=-1) / weights.sum(axis=-1)
+    return mean, y - mean[..., None]
 
 
 def _trace(weights: Floats) -> Floats:
     """Return tr(P) of each set, the sum of weight times (1 - share of the weight)."""
-    total = weights.sum(axis=1)
-    return np.asarray((weights * _others(weights)).sum(axis=1) / total)
+    total = weights.sum(axis=-1)
+    return np.asarray((weights * _others(weights)).sum(axis=-1) / total)
 
 
 # tau² -------------------------------------------------------------------------------------------
@@ -199,9 +228,9 @@ def _maximum(y: Floats, v: Floats, inside: Bools, *, restricted: bool) -> Floats
     """
 
     def score(tau2: Floats, rows: NDArray[np.intp] | slice) -> Floats:
-        weights = 1 / (v[rows] + tau2[:, None])
-        lost = _trace(weights) if restricted else weights.sum(axis=1)
-        spread = ((weights * _centred(y[rows], weights)[1]) ** 2).sum(axis=1)
+        weights = 1 / (v[rows] + tau2[..., None])
+        lost = _trace(weights) if restricted else weights.sum(axis=-1)
+        spread = ((weights * _centred(y[rows], weights)[1]) ** 2).sum(axis=-1)
         return np.asarray(spread - lost)
 
     k = inside.sum(axis=1)
@@ -215,7 +244,10 @@ def _maximum(y: Floats, v: Floats, inside: Bools, *, restricted: bool) -> Floats
     high = np.where(high <= low, 2 * low, 1.001 * high)
     steps = np.linspace(0.0, 1.0, GRID)[:, None]
     grid = np.vstack([np.zeros(len(y)), low * (high / low) ** steps])
-    scores = np.array([score(point, slice(None)) for point in grid])
+    # Several points at once for few sets, as far as the arrays stay in a processor's own memory.
+    points = max(1, 2 * CHUNK * GRID // y.size)
+    parts = np.split(grid, range(points, len(grid), points))
+    scores = np.concatenate([score(part, slice(None)) for part in parts])
 
     step, rows = np.nonzero((scores[:-1] > 0) & (scores[1:] <= 0))
     peaks = _roots(score, rows, grid[step, rows], grid[step + 1, rows])

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from retroevidence._show import Card, interval, number, percent
 from retroevidence.errors import PoolError, unknown_name
-from retroevidence.meta.batch import pool_batch
 from retroevidence.meta.influence import check_own_tau2
 from retroevidence.meta.interval import Interval
-from retroevidence.meta.kernel import NUMBERS, WORTH, fit_groups
 from retroevidence.meta.regression import INTERCEPT
 from retroevidence.meta.result import Pooled
+from retroevidence.meta.sets import pool_sets
 from retroevidence.meta.wording import or_none
 
 Floats = NDArray[np.float64]
@@ -170,7 +169,8 @@ def bootstrap(pooled: Pooled, *, kind: str, seed: int, repetitions: int = 10_000
     if repetitions < 2:
         raise PoolError(f"repetitions={repetitions} is below 2; ask for some thousands.")
     y, v = _drawn(pooled, kind, seed, repetitions)
-    draws = _fitted(pooled, y, v)
+    fits = pool_sets(y, v, method=pooled.method, test=pooled.test)
+    draws = fits[["estimate", "se", "tau2", "i2"]]
     tails = [(1 - pooled.level) / 2, (1 + pooled.level) / 2]
 
     def percentiles(values: Floats) -> Interval:
@@ -214,12 +214,3 @@ def _drawn(pooled: Pooled, kind: str, seed: int, repetitions: int) -> tuple[Floa
             picked = random.integers(0, k, (BLOCK, k))[: repetitions - block]
             y[rows], v[rows] = fit.yi[picked], fit.vi[picked]
     return y, v
-
-
-def _fitted(pooled: Pooled, y: Floats, v: Floats) -> pd.DataFrame:
-    names = ["estimate", "se", "tau2", "i2"]
-    if len(y) < WORTH:
-        return pool_batch(y, v, method=pooled.method, test=pooled.test)[names]
-    offsets = np.arange(len(y) + 1) * pooled.k
-    found = fit_groups(y.ravel(), v.ravel(), offsets, method=pooled.method, test=pooled.test)
-    return pd.DataFrame(found, columns=list(NUMBERS), copy=False)[names]

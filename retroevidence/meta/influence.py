@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtr, chdtrc
 
 from retroevidence.errors import PoolError, unknown_name
-from retroevidence.meta.regression import check_rank
+from retroevidence.meta.regression import INTERCEPT, check_rank
 from retroevidence.meta.result import Pooled
+from retroevidence.meta.sets import pool_signed
 from retroevidence.meta.tau2 import estimate_tau2, generalised_q
 from retroevidence.meta.wording import study_names
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+
+#: Weights held at once.
+BLOCK = 2**20
 
 
 def influence(pooled: Pooled, *, by: str | None = None) -> pd.DataFrame:
@@ -91,53 +97,85 @@ def influence(pooled: Pooled, *, by: str | None = None) -> pd.DataFrame:
     k, p = x.shape
     names, index, members = deletions(pooled, by)
     _check_left(k, p, members, names)
+    tau2_left, q_left = _refits(pooled, names, members)
     weights = 1 / (v + tau2)
     precision = x.T @ (weights[:, None] * x)
     covariance = np.linalg.inv(precision)
     hat = weights * ((x @ covariance) * x).sum(axis=1)
-    rows = []
-    for name, out in zip(names, members, strict=True):
-        keep = ~out
+    without, moved, covariance_left = _left(pooled, members, tau2_left)
+    found: dict[str, Any] = {"study": names}
+    if by is not None:
+        found["effects"] = members.sum(axis=1)
+    found["weight"] = members @ fit.weights
+    if by is None:
+        around = np.einsum("dp,dpq,dq->d", x, covariance_left, x)
+        distance = y - (x * (fit.beta - moved)).sum(axis=1)
+        found["rstudent"] = distance / np.sqrt(v + tau2_left + around)
+        found["dffits"] = (x * moved).sum(axis=1) / np.sqrt(hat * (v + tau2_left))
+    else:
+        found["x2"] = [
+            _joint_distance(y[out] - x[out] @ (fit.beta - moved[i]), v[out] + tau2_left[i],
+                            x[out], covariance_left[i])
+            for i, out in enumerate(members)
+        ]  # fmt: skip
+        found["x2_p_value"] = chdtrc(members.sum(axis=1), found["x2"])
+    found["cook_d"] = np.einsum("dp,pq,dq->d", moved, precision, moved)
+    found["cov_r"] = np.linalg.det(covariance_left) / np.linalg.det(covariance)
+    found["tau2_deleted"] = tau2_left
+    found["q_deleted"] = q_left
+    found["hat"] = members @ hat
+    shifts = moved / np.sqrt(np.diagonal(without, axis1=1, axis2=2))
+    for name, shift in zip(_terms(fit.design.names), shifts.T, strict=True):
+        found[name] = shift
+    shown = pd.DataFrame(found, index=index)
+    return shown.assign(influential=_flagged(shown, k, p))
+
+
+def _refits(pooled: Pooled, names: list[str], members: Bools) -> tuple[Floats, Floats]:
+    """Return tau² and Q of the fits without each deletion, shape (deletions,) each."""
+    fit = pooled.fit
+    if fit.design.names == (INTERCEPT,):
+        found = pool_signed(fit.yi, fit.vi, ~members, method=pooled.method)
+        # One study has nothing between studies.
+        return found["tau2"].fillna(0.0).to_numpy(), found["q"].fillna(0.0).to_numpy()
+    refits = np.empty((2, len(members)))
+    for i, (name, out) in enumerate(zip(names, members, strict=True)):
+        y, v, x = fit.yi[~out], fit.vi[~out], fit.x[~out]
         try:
-            check_rank(x[keep], fit.design.names)
+            check_rank(x, fit.design.names)
         except PoolError as err:
             raise PoolError(f"without {name} the model has no answer: {err}") from err
-        alone, left_v, left_x = y[keep], v[keep], x[keep]
-        tau2_left = estimate_tau2(alone, left_v, left_x, pooled.method)
-        w_left = 1 / (left_v + tau2_left)
-        covariance_left = np.linalg.inv(left_x.T @ (w_left[:, None] * left_x))
-        beta_left = covariance_left @ (left_x.T @ (w_left * alone))
-        moved = fit.beta - beta_left
-        whole = np.linalg.inv(x.T @ (x / (v + tau2_left)[:, None]))
-        spread = np.diag(v[out] + tau2_left)
-        distance = y[out] - x[out] @ beta_left
-        around = spread + x[out] @ covariance_left @ x[out].T
-        if by is None:
-            own = {
-                "rstudent": distance[0] / np.sqrt(around[0, 0]),
-                "dffits": x[out][0] @ moved / np.sqrt(hat[out][0] * spread[0, 0]),
-            }
-        else:
-            x2 = float(distance @ np.linalg.solve(around, distance))
-            own = {"x2": x2, "x2_p_value": float(chdtrc(len(distance), x2))}
-        rows.append(
-            own
-            | {
-                "cook_d": moved @ precision @ moved,
-                "cov_r": np.linalg.det(covariance_left) / np.linalg.det(covariance),
-                "tau2_deleted": tau2_left,
-                "q_deleted": generalised_q(alone, left_v, left_x, 0.0),
-                "hat": hat[out].sum(),
-            }
-            | dict(zip(_terms(fit.design.names), moved / np.sqrt(np.diag(whole)), strict=True))
-        )
-    out_frame = pd.DataFrame(rows, index=index)
-    out_frame.insert(0, "study", names)
-    out_frame.insert(1, "weight", members @ fit.weights)
-    if by is not None:
-        out_frame.insert(1, "effects", members.sum(axis=1))
-    out_frame["influential"] = _flagged(out_frame, k, p)
-    return out_frame
+        refits[:, i] = estimate_tau2(y, v, x, pooled.method), generalised_q(y, v, x, 0.0)
+    return refits[0], refits[1]
+
+
+def _left(pooled: Pooled, members: Bools, tau2_left: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return what changes with each deletion, at the tau² of the fit without it.
+
+    The covariance of all studies, shape (deletions, p, p); how far the coefficients move, shape
+    (deletions, p); and the covariance without the deleted.
+    """
+    fit = pooled.fit
+    p = len(fit.beta)
+    all_of_them, left = np.empty((2, len(members), p, p))
+    moved = np.empty((len(members), p))
+    # Some deletions at a time, so that thousands of studies fit in memory.
+    step = max(1, BLOCK // len(fit.yi))
+    for first in range(0, len(members), step):
+        part = slice(first, first + step)
+        weights = 1 / (fit.vi + tau2_left[part, None])
+        kept = np.where(members[part], 0.0, weights)
+        all_of_them[part] = np.linalg.inv(np.einsum("dk,kp,kq->dpq", weights, fit.x, fit.x))
+        left[part] = np.linalg.inv(np.einsum("dk,kp,kq->dpq", kept, fit.x, fit.x))
+        moment = np.einsum("dk,kp->dp", kept * fit.yi, fit.x)
+        moved[part] = fit.beta - np.einsum("dpq,dq->dp", left[part], moment)
+    return all_of_them, moved, left
+
+
+def _joint_distance(distance: Floats, spread: Floats, x: Floats, covariance: Floats) -> float:
+    """Return ``e' (diag(spread) + X V X')^-1 e`` for the effects of one cluster."""
+    around = np.diag(spread) + x @ covariance @ x.T
+    return float(distance @ np.linalg.solve(around, distance))
 
 
 def deletions(pooled: Pooled, by: str | None) -> tuple[list[str], pd.Index, Bools]:
@@ -231,7 +269,7 @@ def _terms(names: tuple[str, ...]) -> list[str]:
 
 def _flagged(out: pd.DataFrame, k: int, p: int) -> Bools:
     """Apply the published limits."""
-    shifts = out[[name for name in out.columns if name.startswith("dfbetas")]].abs().max(axis=1)
+    shifts = out.filter(regex="^dfbetas").abs().max(axis=1)
     passed = (chdtr(p, out["cook_d"].to_numpy(float)) > 0.5) | (shifts > 1)
     if "dffits" in out.columns:
         passed |= (out["dffits"].abs() > 3 * np.sqrt(p / (k - p))) | (out["hat"] > 3 * p / k)

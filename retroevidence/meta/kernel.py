@@ -28,8 +28,6 @@ NUMBERS = (
 )
 #: Effects that one thread takes at a time.
 PIECE = 2**15
-#: From this many fits on the kernel pays for being loaded.
-WORTH = 2**12
 
 
 def fit_groups(

@@ -53,6 +53,9 @@ def survey(
         group = codes[run]
         if group < 0:
             continue
+        if _all_fine(yi[runs[run] : runs[run + 1]], vi[runs[run] : runs[run + 1]]):
+            sizes[group] += runs[run + 1] - runs[run]
+            continue
         for row in range(runs[run], runs[run + 1]):
             if math.isnan(yi[row]) or not math.isfinite(vi[row]):
                 left_out[group] += 1
@@ -66,6 +69,15 @@ def survey(
         if sizes[group] == 0:
             faults[group] = EMPTY
     return sizes, left_out, faults
+
+
+@compiled
+def _all_fine(y: Floats, v: Floats) -> bool:
+    """Whether every effect and every variance can be used; without branches, as most can."""
+    fine = 0
+    for row in range(y.size):
+        fine += (abs(y[row]) < math.inf) & (v[row] > 0) & (v[row] < math.inf)
+    return fine == y.size
 
 
 @compiled

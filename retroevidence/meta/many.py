@@ -128,10 +128,13 @@ def _groups(effects: pd.DataFrame, keys: list[str]) -> tuple[Wholes, Wholes, Who
     row of each group.
     """
     runs = _runs(effects, keys)
-    heads = effects[keys] if len(runs) > len(effects) else effects[keys].iloc[runs[:-1]]
     if len(keys) == 1:
-        codes = pd.factorize(heads[keys[0]])[0].astype(np.int64)
+        values: Any = effects[keys[0]]
+        if len(runs) <= len(effects):
+            values = values.to_numpy()[runs[:-1]]
+        codes = pd.factorize(values)[0].astype(np.int64)
     else:
+        heads = effects[keys] if len(runs) > len(effects) else effects[keys].iloc[runs[:-1]]
         numbers = heads.groupby(keys, sort=False, dropna=True).ngroup()
         codes = numbers.fillna(-1).to_numpy().astype(np.int64)
     first = np.zeros(int(codes.max(initial=-1)) + 1, dtype=np.int64)

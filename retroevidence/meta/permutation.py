@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from retroevidence._show import Card, interval, number, p_text
 from retroevidence.errors import PoolError
-from retroevidence.meta.batch import pool_batch
 from retroevidence.meta.combine import proportion
 from retroevidence.meta.influence import check_own_tau2
 from retroevidence.meta.interval import NO_INTERVAL, Interval
-from retroevidence.meta.kernel import NUMBERS, WORTH, fit_sets
 from retroevidence.meta.regression import INTERCEPT
 from retroevidence.meta.result import Pooled
+from retroevidence.meta.sets import pool_signed
 from retroevidence.meta.tau2 import estimate_tau2
 from retroevidence.meta.wording import or_none
 
@@ -220,12 +219,7 @@ def _mean(pooled: Pooled, iterations: int | None, seed: int | None) -> Permutati
 
 def _mean_statistics(pooled: Pooled, signs: NDArray[np.int8]) -> Floats:
     fit = pooled.fit
-    if len(signs) >= WORTH:
-        found = fit_sets(fit.yi, fit.vi, signs, method=pooled.method, test=pooled.test)
-        return np.asarray(
-            found[:, NUMBERS.index("estimate")] / found[:, NUMBERS.index("se")], dtype=float
-        )
-    fits = pool_batch(signs * fit.yi, fit.vi, method=pooled.method, test=pooled.test)
+    fits = pool_signed(fit.yi, fit.vi, signs, method=pooled.method, test=pooled.test)
     return np.asarray(fits["estimate"] / fits["se"], dtype=float)
 
 

@@ -9,12 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from retroevidence.errors import PoolError, unknown_name
-from retroevidence.meta.batch import pool_batch
 from retroevidence.meta.bootstrap import bootstrap
 from retroevidence.meta.influence import check_own_tau2, deletions, influence
-from retroevidence.meta.kernel import NUMBERS, WORTH, fit_sets
 from retroevidence.meta.permutation import permutation_test
 from retroevidence.meta.result import Pooled
+from retroevidence.meta.sets import pool_signed
 from retroevidence.meta.wording import study_names
 
 __all__ = ["bootstrap", "cumulative", "gosh", "influence", "leave_one_out", "permutation_test"]
@@ -204,12 +203,7 @@ def _drawn(k: int, wanted: int, seed: int) -> Bools:
 def _fits(pooled: Pooled, members: Bools) -> pd.DataFrame:
     fit = pooled.fit
     choice: dict[str, Any] = {"method": pooled.method, "test": pooled.test, "level": pooled.level}
-    if len(members) < WORTH:
-        return pool_batch(fit.yi, np.where(members, fit.vi, np.inf), **choice)
-    found = fit_sets(fit.yi, fit.vi, members.view(np.int8), **choice)
-    fits = pd.DataFrame(found, columns=list(NUMBERS), copy=False)
-    fits.insert(0, "k", members.sum(axis=1))
-    return fits.drop(columns=["pi_low", "pi_high"])
+    return pool_signed(fit.yi, fit.vi, members, **choice)
 
 
 def _plain_mean(pooled: Pooled) -> None:
