@@ -15,8 +15,6 @@ from retroevidence.meta.bayes.grid import integrate
 from retroevidence.meta.bayes.pool import pool_bayes
 from retroevidence.meta.bayes.posterior import Mixture
 from retroevidence.meta.bayes.priors import (
-    RHODES2015,
-    TURNER2015,
     TauPrior,
     half_cauchy,
     half_normal,
@@ -273,24 +271,13 @@ def test_halving_is_bounded():
 
 @pytest.mark.parametrize(
     "prior",
-    [half_normal(3), half_cauchy(1e-5), uniform(7), log_normal(-2, 3), log_t(-1, 2, df=3)]
-    + [turner2015(name) for name in TURNER2015]
-    + [rhodes2015(name) for name in RHODES2015],
+    [half_normal(3), half_cauchy(1e-5), uniform(7), log_normal(-2, 3), log_t(-1, 2, df=3), *PRIORS],
     ids=repr,
 )
 def test_proper_priors_integrate_to_one(prior):
     grid = integrate(prior.log_density, 0.0, upper=prior.upper)
     # A log-t tail beyond a factor of e**340 in tau is left out: below 1e-8 for three degrees.
     assert abs(grid.log_total) < (1e-6 if "log-t3" in repr(prior) else 1e-9)
-
-
-def test_empirical_priors_have_the_medians_their_numbers_say():
-    for name, (mean, _) in TURNER2015.items():
-        prior = turner2015(name)
-        assert integrate(prior.log_density, 0.0).quantile(0.5) == pytest.approx(math.exp(mean / 2))
-    grid = integrate(rhodes2015().log_density, 0.0)
-    expected = math.exp((-3.44 + 2.59 * stats.t.ppf(0.9, 5)) / 2)
-    assert grid.quantile(0.9) == pytest.approx(expected, rel=1e-8)
 
 
 # Limits and symmetries --------------------------------------------------------------------------
@@ -529,10 +516,6 @@ def test_errors_say_what_and_how():
     for wrong in (normal, log_normal, log_t):
         with pytest.raises(PoolError, match="not a finite number"):
             wrong(math.nan, 1)
-    with pytest.raises(UnknownNameError, match="did you mean 'pain'"):
-        turner2015("pains")
-    with pytest.raises(UnknownNameError, match="Rhodes"):
-        rhodes2015("knees")
     posterior = bayes().mu_posterior
     with pytest.raises(UnknownNameError, match="shortest"):
         posterior.interval(0.9, "short")

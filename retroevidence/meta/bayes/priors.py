@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from retroevidence.errors import PoolError, unknown_name
+from retroevidence.meta.bayes.published import RHODES2015, TURNER2012, TURNER2015, Pair, Table
 
 Floats = NDArray[np.float64]
 
@@ -295,40 +296,20 @@ def log_t(location: float, scale: float, df: float = 5.0) -> TauPrior:
     return TauPrior(name, log_density, True, 1.0)
 
 
-#: Mean and SD of log(tau²), for log odds ratios. Of the 80 settings in Table IV of Turner et al.
-#: 2015 only those are here whose numbers an open page quotes from it:
-#: general, pain: https://loukiaspin.github.io/rnmamod/reference/heter_density_plot.html, Examples;
-#: all-cause mortality, adverse events: https://github.com/arthur-albuquerque/tpa_bivariate,
-#: analysis.md, printed for tau (half of both numbers);
-#: symptoms: https://github.com/LoukiaSpin/Quantifying-Robustness-in-Meta-analysis,
-#: R/Figures_Reproducible.R, last comment.
-TURNER2015 = {
-    "general": (-2.56, 1.74),
-    "all-cause mortality": (-3.95, 1.34),
-    "adverse events": (-1.87, 1.52),
-    "symptoms": (-2.06, 1.51),
-    "pain": (-1.83, 1.52),
-}
-#: Location and scale of log(tau²), t with five degrees of freedom, for standardised mean
-#: differences (Rhodes et al. 2015), as quoted on the same rnmamod page.
-RHODES2015 = {
-    "general": (-3.44, 2.59),
-    "pain in cancer": (-0.60, 2.61),
-}
+def turner2012(setting: str = "general", comparison: str | None = None) -> TauPrior:
+    """Empirical prior of tau for log odds ratios (Turner et al. 2012, doi 10.1093/ije/dys041).
 
-
-def turner2015(setting: str = "general") -> TauPrior:
-    """Empirical prior of tau for log odds ratios (Turner et al. 2015, doi 10.1002/sim.6381).
-
-    Log-normal distributions fitted to the tau² of 14,886 Cochrane meta-analyses of binary
-    outcomes. Apart from "general" each setting is a drug against placebo or control. The paper
-    has 80 settings; give any other as ``log_normal(mean, sd)`` from its Table IV.
+    Log-normal distributions of the tau² to expect in a new meta-analysis, from 14,886 Cochrane
+    meta-analyses of binary outcomes. :func:`turner2015` tells more outcomes apart.
 
     Parameters
     ----------
     setting : str
-        "general", "all-cause mortality", "adverse events", "symptoms" (signs or symptoms of the
-        continuation or end of a condition) or "pain".
+        "general", "all-cause mortality", "semi-objective" (such as cause-specific mortality, major
+        morbidity, drop-outs) or "subjective" (such as pain, mental health, dichotomised markers).
+    comparison : str, optional
+        "drug vs control" (placebo or control; this is taken when none is given), "drug vs drug" or
+        "non-drug vs any". The general setting is of any comparison.
 
     Returns
     -------
@@ -338,30 +319,72 @@ def turner2015(setting: str = "general") -> TauPrior:
     Raises
     ------
     UnknownNameError
-        If the setting is none of these.
+        If the setting or the comparison is none of these.
+
+    Examples
+    --------
+    >>> turner2012("subjective", "drug vs drug")
+    log-normal of tau² (-2.34, 1.62)
+    """
+    return log_normal(*_pair("Turner et al. 2012", TURNER2012, setting, comparison))
+
+
+def turner2015(setting: str = "general", comparison: str | None = None) -> TauPrior:
+    """Empirical prior of tau for log odds ratios (Turner et al. 2015, doi 10.1002/sim.6381).
+
+    Log-normal distributions of the tau² to expect in a new meta-analysis, from 14,886 Cochrane
+    meta-analyses of binary outcomes: all 80 of their Table IV, and the general one.
+
+    Parameters
+    ----------
+    setting : str
+        "general", "all-cause mortality", "obstetric", "major morbidity" (cause-specific mortality,
+        a major morbidity event, or a composite), "resource use" (with hospital stay and process),
+        "surgical success" (or failure, also of devices), "withdrawals", "structure" (internal or
+        external), "physical health", "adverse events", "infection" (or onset of new disease),
+        "symptoms" (signs or symptoms of the continuation or end of a condition), "pain", "quality
+        of life" (and functioning), "mental health", "biological markers" or "subjective" (various).
+    comparison : str, optional
+        "drug vs control" (placebo or control; this is taken when none is given), "drug vs drug",
+        "non-drug vs control", "non-drug vs drug" or "non-drug vs non-drug". The general setting is
+        of any comparison.
+
+    Returns
+    -------
+    TauPrior
+        For ``tau_prior=``.
+
+    Raises
+    ------
+    UnknownNameError
+        If the setting or the comparison is none of these.
 
     Examples
     --------
     >>> turner2015("all-cause mortality")
     log-normal of tau² (-3.95, 1.34)
+    >>> turner2015("pain", "non-drug vs control")
+    log-normal of tau² (-2.05, 1.71)
     """
-    if setting not in TURNER2015:
-        raise unknown_name("setting of Turner et al. 2015", setting, TURNER2015)
-    return log_normal(*TURNER2015[setting])
+    return log_normal(*_pair("Turner et al. 2015", TURNER2015, setting, comparison))
 
 
-def rhodes2015(setting: str = "general") -> TauPrior:
+def rhodes2015(setting: str = "general", comparison: str | None = None) -> TauPrior:
     """Empirical prior of tau for standardised mean differences (Rhodes et al. 2015).
 
-    Log-t distributions fitted to the tau² of 6,492 Cochrane meta-analyses of continuous outcomes
-    (doi 10.1016/j.jclinepi.2014.08.012). Give any other setting of the paper as
-    ``log_t(location, scale)``.
+    Log-t distributions of the tau² to expect in a new meta-analysis, from 6,492 Cochrane
+    meta-analyses of continuous outcomes (doi 10.1016/j.jclinepi.2014.08.012).
 
     Parameters
     ----------
     setting : str
-        "general" or "pain in cancer" (a drug against placebo or control; the setting also covers
-        general physical health, adverse events and quality of life).
+        "general", or "obstetric", "resource use", "structure", "physical health", "adverse events",
+        "pain", "quality of life", "symptoms", "infection", "mental health", "biological markers" or
+        "subjective" (see :func:`turner2015`), with "in cancer" or "in respiratory disease" behind
+        it for these two areas of medicine.
+    comparison : str, optional
+        "drug vs control" (placebo or control; this is taken when none is given), "drug vs drug" or
+        "non-drug vs any". The general setting is of any comparison.
 
     Returns
     -------
@@ -371,16 +394,40 @@ def rhodes2015(setting: str = "general") -> TauPrior:
     Raises
     ------
     UnknownNameError
-        If the setting is none of these.
+        If the setting or the comparison is none of these.
+
+    Notes
+    -----
+    The second number is taken as the scale of the t distribution, as models in JAGS take it. The
+    95 % ranges listed beside the numbers are narrower: in the general setting tau² ends at 5.16,
+    but at 25 for the scale 2.59. As a standard deviation the number fits the ranges better; that
+    prior is ``log_t(-3.44, 2.59 * 0.6**0.5)``.
+
+    Physical health, adverse events, pain and quality of life share one distribution, and so do
+    symptoms and infection. Three numbers do not fit the pattern of the others and may be misprints
+    of the paper: the location -3.85 of mental health, non-drug vs any (-2.85 would fit), the
+    location -0.13 of structure in cancer, drug vs control (0.13), and the scale 2.21 of obstetric
+    in respiratory disease, non-drug vs any (2.11).
 
     Examples
     --------
     >>> rhodes2015()
     log-t5 of tau² (-3.44, 2.59)
+    >>> rhodes2015("pain in cancer", "drug vs drug")
+    log-t5 of tau² (-0.88, 2.55)
     """
-    if setting not in RHODES2015:
-        raise unknown_name("setting of Rhodes et al. 2015", setting, RHODES2015)
-    return log_t(*RHODES2015[setting])
+    return log_t(*_pair("Rhodes et al. 2015", RHODES2015, setting, comparison))
+
+
+def _pair(paper: str, table: Table, setting: str, comparison: str | None) -> Pair:
+    if setting not in table:
+        raise unknown_name(f"setting of {paper}", setting, table)
+    row = table[setting]
+    if comparison is None:
+        comparison = next(iter(row))
+    if comparison not in row:
+        raise unknown_name(f"comparison of {paper} for {setting!r}", comparison, row)
+    return row[comparison]
 
 
 def _positive(value: float, name: str) -> float:
