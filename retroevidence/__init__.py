@@ -201,5 +201,9 @@ class _Package(ModuleType):
     def effects(self, module: ModuleType) -> None:
         pass
 
+    def __reduce__(self) -> tuple[Callable[[str], ModuleType], tuple[str]]:
+        """Travel by name, so that functions that use the package can be sent to other processes."""
+        return import_module, (self.__name__,)
+
 
 sys.modules[__name__].__class__ = _Package

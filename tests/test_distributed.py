@@ -47,6 +47,20 @@ def test_parquet_files_whose_groups_lie_across_files(tmp_path):
     )
 
 
+# Dask's own call, which the newest pandas deprecates.
+@pytest.mark.filterwarnings("ignore:The inplace keyword")
+def test_what_is_pooled_can_be_written_to_parquet(tmp_path):
+    table = library()
+    pool_many(dd.from_pandas(table, npartitions=3)).to_parquet(tmp_path, compute=False).compute(
+        scheduler="sync"
+    )
+    found = pd.read_parquet(tmp_path).sort_values("id").reset_index(drop=True)
+    wanted = pool_many(table).sort_values("id").reset_index(drop=True)
+    # Parquet may bring the strings back as another kind of string.
+    found["reason"] = found["reason"].astype(wanted["reason"].dtype)
+    pd.testing.assert_frame_equal(found, wanted, check_exact=True)
+
+
 def test_rows_keep_their_places():
     parts = dd.from_pandas(library(100), npartitions=4, sort=False)
     meta = parts._meta.assign(**{PLACE: np.int64(0)})

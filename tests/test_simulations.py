@@ -109,3 +109,63 @@ def test_friedrich_on_file_is_what_the_program_writes_and_agrees_with_the_paper(
     normal = table[(table["quantity"] == "coverage") & (table["tau"] > 0) & (table["k"] == 5)]
     assert (normal["published"] < 93).all()
     assert (normal["knapp_hartung"].astype(float) > 94).all()
+
+
+def test_held_published_numbers_are_whole_and_consistent():
+    module, _ = program("held")
+    read = pd.read_csv(FOLDER / "held_published.csv")
+    assert len(module.published()) == 60
+    assert len(read) == len(read.drop_duplicates(["i2", "k", "large", "method"])) == 120
+    # Each number was read with its Monte Carlo error, which is that of 20,000 meta-analyses; a slip
+    # in a digit of either parts them. Both are printed to 15 digits.
+    error = np.sqrt(read["coverage"] * (1 - read["coverage"]) / 20_000)
+    assert read["coverage_mcse"].to_numpy() == pytest.approx(error.to_numpy(), rel=1e-13)
+
+
+def test_held_on_file_agrees_with_the_published_error_rates():
+    module, table = program("held")
+    assert list(table.columns) == module.FIELDS
+    read = pd.read_csv(FOLDER / "held_published.csv")
+    both = table.merge(read, on=["k", "i2", "large", "method"], validate="one_to_one")
+    assert len(both) == len(table) == 120
+    # Rounded to five digits in the file.
+    assert (both["published"] + both["coverage"] - 1).abs().max() < 6e-6
+    assert (both["published_se"] - both["coverage_mcse"]).abs().max() < 6e-6
+    apart = (both["ours"] - both["published"]) / np.hypot(both["ours_se"], both["published_se"])
+    assert (apart - both["apart"]).abs().max() < 0.02
+    # 120 looks: a normal deviate beyond 3.5 has a chance of 6 % among them.
+    assert apart.abs().max() < 3.5
+    # 60 scenarios per method: chi-squared beyond 99.6 has a chance of 0.1 %.
+    assert (apart**2).groupby(both["method"]).sum().max() < 99.6
+    # The mean deviate of 60 has the error 0.13; a bias of one half would show.
+    assert apart.groupby(both["method"]).mean().abs().max() < 0.4
+
+
+@pytest.mark.parametrize(("k", "i2", "large"), [(3, 60, 1), (10, 90, 2)])
+def test_held_made_again_in_small_finds_the_published_error_rates(k, i2, large):
+    module, _ = program("held")
+    for row in module.cell(k, i2, large, 20_000):
+        # Four standard errors of a difference; the two methods differ by more than twelve.
+        assert abs(row["apart"]) < 4
+        assert row["published"] == pytest.approx(
+            1 - module.published()[k, i2, large][row["method"]][0], abs=6e-6
+        )
+    # A z interval taken for that of Hartung and Knapp, or the reverse, would be seen.
+    wrong = dict(zip(module.METHODS, reversed(module.METHODS.values()), strict=True))
+    module.METHODS = wrong
+    assert all(abs(row["apart"]) > 12 for row in module.cell(k, i2, large, 20_000))
+
+
+def test_held_program_writes_what_is_on_file():
+    module, table = program("held")
+    same(list(module.cell(3, 60, 1, 100_000)), table, ["k", "i2", "large"])
+    drawn = module.draw(np.random.default_rng(1), 4, 60, 1, 50_000)
+    yi, vi = (drawn[name].to_numpy().reshape(-1, 4) for name in ("yi", "vi"))
+    # The mean of 2/n is 0.031 and tau² 0.0465: variances of effects, and means and variances of
+    # the estimated variances, each within four of its errors.
+    true = np.array([0.004, 0.04, 0.04, 0.04])
+    assert yi.var(axis=0) == pytest.approx(true + 0.0465, rel=4 * math.sqrt(2 / 50_000))
+    freedom = np.array([998, 98, 98, 98])
+    assert vi.mean(axis=0) == pytest.approx(true, rel=4 * math.sqrt(2 / 98 / 50_000))
+    assert (vi / true).var(axis=0) == pytest.approx(2 / freedom, rel=0.03)
+    assert yi.mean(axis=0) == pytest.approx(np.full(4, 0.2), abs=4 * math.sqrt(0.0865 / 50_000))

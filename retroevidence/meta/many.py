@@ -97,7 +97,8 @@ def pool_many(
     sizes, left_out, faults = code.survey(yi, vi, codes, runs, len(first))
     offsets = np.concatenate([[0], np.cumsum(np.where(faults == code.FINE, sizes, 0))])
     order = code.rows_of_groups(yi, vi, codes, runs, faults, offsets)
-    reason = pd.Series(np.array(REASONS, dtype=object)[faults], dtype=object)
+    # Declared strings, so that a Dask table of them can be written to Parquet.
+    reason = pd.Series(pd.array(REASONS, dtype="string").take(faults))
     table = effects[keys].iloc[first].reset_index(drop=True)
     table["k"] = sizes
     if design is None:
@@ -110,7 +111,7 @@ def pool_many(
         numbers, why_not = regress_groups(
             yi[rows], vi[rows], design.matrix[rows], design.names, offsets, method, test, level
         )
-        reason = reason.mask(faults == code.FINE, pd.Series(why_not, dtype=object))
+        reason = reason.mask(faults == code.FINE, pd.Series(why_not, dtype="string"))
     return pd.concat([table, numbers], axis=1).assign(left_out=left_out, reason=reason)
 
 
