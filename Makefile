@@ -60,11 +60,12 @@ test-newest:  ## Run the tests on the newest versions the registry has
 # The peers have an environment of their own: none of them is needed here.
 BENCH := .venv-bench
 .PHONY: bench
-bench:  ## Time the same work here and in the peers, write benchmarks/peers.md and multilevel.csv
+bench:  ## Time the same work here and in the peers, write benchmarks/peers.md, multilevel.csv and library.csv
 	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
-	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable . pimeta pymare pymetaanalysis
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[scale]" pimeta pymare pymetaanalysis
 	$(BENCH)/bin/python benchmarks/peers.py
 	$(BENCH)/bin/python benchmarks/multilevel.py
+	$(BENCH)/bin/python benchmarks/library.py
 
 .PHONY: test-pins
 test-pins: $(STAMP)

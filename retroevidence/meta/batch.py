@@ -159,15 +159,15 @@ def _fit(
 
 
 def _centred(y: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Return weighted means, shape (..., sets), and residuals, shape (..., sets, k)."""
-    mean = (weights * y).sum(axis=-1) / weights.sum(axis=-1)
-    return mean, y - mean[..., None]
+    """Return weighted means, shape (sets,), and residuals, shape (sets, k)."""
+    mean = (weights * y).sum(axis=1) / weights.sum(axis=1)
+    return mean, y - mean[:, None]
 
 
 def _trace(weights: Floats) -> Floats:
     """Return tr(P) of each set, the sum of weight times (1 - share of the weight)."""
-    total = weights.sum(axis=-1)
-    return np.asarray((weights * _others(weights)).sum(axis=-1) / total)
+    total = weights.sum(axis=1)
+    return np.asarray((weights * _others(weights)).sum(axis=1) / total)
 
 
 # tau² -------------------------------------------------------------------------------------------
@@ -227,11 +227,24 @@ def _maximum(y: Floats, v: Floats, inside: Bools, *, restricted: bool) -> Floats
     sign from plus to minus brackets a local maximum; where there are several, the best one wins.
     """
 
+    # The largest weight first, so that nothing is ever taken off its square.
+    order = np.arange(v.shape[1]) + np.zeros((len(v), 1), dtype=np.intp)
+    heaviest = v.argmin(axis=1)
+    order[np.arange(len(v)), heaviest] = 0
+    order[:, 0] = heaviest
+    y, v, inside = (np.take_along_axis(part, order, axis=1) for part in (y, v, inside))
+
     def score(tau2: Floats, rows: NDArray[np.intp] | slice) -> Floats:
         weights = 1 / (v[rows] + tau2[..., None])
-        lost = _trace(weights) if restricted else weights.sum(axis=-1)
-        spread = ((weights * _centred(y[rows], weights)[1]) ** 2).sum(axis=-1)
-        return np.asarray(spread - lost)
+        others = weights[..., 1:].sum(axis=-1)
+        total = weights[..., 0] + others
+        mean = np.einsum("...j,...j->...", weights, y[rows]) / total
+        loaded = weights * (y[rows] - mean[..., None])
+        gained = np.einsum("...j,...j->...", loaded, loaded)
+        if not restricted:
+            return np.asarray(gained - total)
+        squares = np.einsum("...j,...j->...", weights[..., 1:], weights[..., 1:])
+        return np.asarray(gained - (others * (weights[..., 0] + total) - squares) / total)
 
     k = inside.sum(axis=1)
     ones = inside.astype(float)
