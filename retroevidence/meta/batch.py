@@ -226,7 +226,6 @@ def _maximum(y: Floats, v: Floats, inside: Bools, *, restricted: bool) -> Floats
     The score is evaluated on a grid over every scale on which it can change; each change of its
     sign from plus to minus brackets a local maximum; where there are several, the best one wins.
     """
-
     # The largest weight first, so that nothing is ever taken off its square.
     order = np.arange(v.shape[1]) + np.zeros((len(v), 1), dtype=np.intp)
     heaviest = v.argmin(axis=1)
