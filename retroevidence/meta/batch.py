@@ -23,6 +23,8 @@ Bools = NDArray[np.bool_]
 
 #: Sets handled together: their arrays then fit into a processor's own memory.
 CHUNK = 2048
+#: Numbers of such an array when several points are looked at together.
+ROOM = 2**14
 #: Points between which the likelihood is searched for maxima, as in `tau2`.
 GRID = 48
 
@@ -257,7 +259,7 @@ def _maximum(y: Floats, v: Floats, inside: Bools, *, restricted: bool) -> Floats
     steps = np.linspace(0.0, 1.0, GRID)[:, None]
     grid = np.vstack([np.zeros(len(y)), low * (high / low) ** steps])
     # Several points at once for few sets, as far as the arrays stay in a processor's own memory.
-    points = max(1, 2 * CHUNK * GRID // y.size)
+    points = max(1, ROOM // y.size)
     parts = np.split(grid, range(points, len(grid), points))
     scores = np.concatenate([score(part, slice(None)) for part in parts])
 
