@@ -11,8 +11,8 @@ from retroevidence.meta.kernel import NUMBERS, fit_groups, fit_sets
 
 Floats = NDArray[np.float64]
 
-#: From this many sets on the kernel is asked. Loading it takes as long as some 40,000 sets by arrays,
-#: but once in a process, and fewer sets than this are done by arrays in a sixth of a second.
+#: From this many sets on the kernel is asked. Loading it takes as long as some 40,000 sets by
+#: arrays, but once in a process, and arrays do fewer sets than this in a sixth of a second.
 WORTH = 2**14
 
 
