@@ -21,6 +21,7 @@ from retroevidence.meta.many import pool_many
 from retroevidence.meta.simulate import simulate
 
 PARTS, ROWS, GROUPS = 16, 400, 150
+MODS = "~ center(dose) + arm"
 GRID = {"k": [5, 8], "mu": 0.2, "tau2": [0.0, 0.1], "vi": 0.1}
 
 
@@ -29,7 +30,10 @@ def part(number):
     time.sleep(0.15)
     random = np.random.default_rng(number)
     yi, vi = random.normal(size=ROWS), random.uniform(0.01, 1, ROWS)
-    return pd.DataFrame({"id": random.integers(0, GROUPS, ROWS), "yi": yi, "vi": vi})
+    table = pd.DataFrame({"id": random.integers(0, GROUPS, ROWS), "yi": yi, "vi": vi})
+    # No part has all the levels.
+    arms = random.choice(["a", "b"] if number % 2 else ["b", "c"], ROWS)
+    return table.assign(dose=random.uniform(0, 3, ROWS), arm=arms)
 
 
 def differences(found, wanted):
@@ -63,9 +67,14 @@ def main(method):
         killer.join(10)
         client.wait_for_workers(2, timeout=20)
         out["new_workers"] = len(set(client.run(os.getpid).values()) - set(before))
+        lines = pool_many(dd.from_map(part, range(PARTS)), mods=MODS).compute()
+        lines = lines.sort_values("id").reset_index(drop=True)
         simulated = simulate(GRID, seed=5, repetitions=12_000, client=client)
-    wanted = pool_many(pd.concat([part(n) for n in range(PARTS)])).sort_values("id")
-    wanted = wanted.reset_index(drop=True)
+    table = pd.concat([part(n) for n in range(PARTS)])
+    wanted = pool_many(table).sort_values("id").reset_index(drop=True)
+    regressed = pool_many(table, mods=MODS).sort_values("id").reset_index(drop=True)
+    out["regressed"] = differences(lines, regressed)
+    out["terms"] = sum(name.startswith("estimate_") for name in lines.columns)
     out["groups"], out["effects"] = len(found), int(found["k"].sum())
     out["differences"] = differences(found, wanted)
     out["simulated"] = differences(simulated, simulate(GRID, seed=5, repetitions=12_000))

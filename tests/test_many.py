@@ -54,9 +54,20 @@ def test_every_group_is_pooled_as_if_alone(method, test):
             (row["pi_high"], alone.prediction.high),
         ):
             assert ours == pytest.approx(theirs, rel=1e-10, abs=1e-10 * size, nan_ok=True)
-        assert row["tau2"] == pytest.approx(alone.tau2, rel=1e-9, abs=1e-12 * size**2, nan_ok=True)
-        assert row["k"] == alone.k
-        assert row["p_value"] == pytest.approx(alone.p_value, rel=1e-8, abs=1e-300)
+        assert row["tau2"] == pytest.approx(alone.tau2, rel=1e-10, abs=1e-10 * size**2, nan_ok=True)
+        assert (row["k"], row["df"]) == (alone.k, alone.df)
+        # 100 and 1 are the natural scales: a percentage, and sums of squares in standard errors.
+        for kind, scale in (("i2", 100), ("h2", 1), ("q", 1)):
+            wanted = getattr(alone, kind)
+            assert row[kind] == pytest.approx(wanted, rel=1e-10, abs=1e-10 * scale, nan_ok=True)
+        # A tail f multiplies an error of x by |x f'(x)/f(x)|: at most 1 + x² for normal tails and
+        # df for those of t, and at most max(1, x) for those of chi-squared.
+        grown = 1 + alone.statistic**2 if np.isinf(alone.df) else max(1.0, alone.df)
+        assert row["p_value"] == pytest.approx(alone.p_value, rel=2e-10 * grown, abs=1e-300)
+        grown = max(1.0, np.nan_to_num(alone.q))
+        assert row["q_p_value"] == pytest.approx(
+            alone.q_p_value, rel=1e-10 * grown, abs=1e-300, nan_ok=True
+        )
 
 
 def test_a_group_that_cannot_be_pooled_gets_its_reason():

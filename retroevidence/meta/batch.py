@@ -233,7 +233,8 @@ def _maximum(y: Floats, v: Floats, inside: Bools, *, restricted: bool) -> Floats
     heaviest = v.argmin(axis=1)
     order[np.arange(len(v)), heaviest] = 0
     order[:, 0] = heaviest
-    y, v, inside = (np.take_along_axis(part, order, axis=1) for part in (y, v, inside))
+    y, v = np.take_along_axis(y, order, axis=1), np.take_along_axis(v, order, axis=1)
+    inside = np.take_along_axis(inside, order, axis=1)
 
     def score(tau2: Floats, rows: NDArray[np.intp] | slice) -> Floats:
         weights = 1 / (v[rows] + tau2[..., None])

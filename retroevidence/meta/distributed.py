@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from retroevidence.errors import PoolError
+from retroevidence.meta.regression import Design, design_of, parsed_formula
 
 #: The column that remembers where a row stood, so that groups keep the order of their rows.
 PLACE = "_retroevidence_place"
+#: The column that says whether a row enters.
+ENTERS = "_retroevidence_enters"
 #: Rows that one partition may hold: places count partitions above it.
 PARTITION = 2**40
 
@@ -29,8 +33,8 @@ def pool_partitions(
         The columns that say which group a row belongs to.
     method, test, level : str, str and float
         As in :func:`retroevidence.meta.pool.pool`.
-    mods : None
-        Regressions are for tables in memory.
+    mods : str or list of str, optional
+        A formula, or columns of numbers: the design of all groups.
 
     Returns
     -------
@@ -42,12 +46,18 @@ def pool_partitions(
     Raises
     ------
     PoolError
-        If `effects` is no table, lacks a column, or moderators are given.
+        If `effects` is no table, lacks a column, or `mods` is an array.
 
     Notes
     -----
     Only the needed columns travel. Dask's shuffle brings each group into one partition, where one
     thread of the worker fits it. What a lost worker held is computed again by another.
+
+    A design has the levels and centres of the whole table. So the columns of `mods` come here in
+    one pass, when the call is made: 8 bytes per number and row, the words of a factor, and 1 byte
+    that says whether the row enters, and as much again for the design they make. This must fit
+    into memory. What goes to the partitions is the recipe, from which they build their own rows.
+    A function that looks at neighbouring rows, such as ``lag``, finds others there.
 
     Examples
     --------
@@ -62,21 +72,66 @@ def pool_partitions(
         raise PoolError(
             f"effects is a {type(effects).__name__}; give a DataFrame of pandas or of Dask."
         )
-    if mods is not None:
-        raise PoolError(
-            "mods= needs a table in memory, since levels and centres are those of the whole "
-            "table; compute it first, or leave mods= out."
-        )
     columns = list(effects.columns)
-    absent = [name for name in (*keys, "yi", "vi") if name not in columns]
+    used = _used(mods, columns)
+    absent = [name for name in (*keys, "yi", "vi", *used) if name not in columns]
     if absent:
         raise PoolError(f"effects has no column {', '.join(absent)}; check by= and the names.")
-    needed = effects[[*keys, "yi", "vi"]]
+    needed = effects[list(dict.fromkeys([*keys, "yi", "vi", *used]))]
+    design = None if mods is None else _design(needed, keys, mods, used)
     sample = needed._meta
     placed = needed.map_partitions(_placed, meta=sample.assign(**{PLACE: np.int64(0)}))
     whole = placed.shuffle(on=keys)
     options: dict[str, Any] = {"keys": keys, "method": method, "test": test, "level": level}
+    options["design"] = design
     return whole.map_partitions(_pooled, meta=_pooled(placed._meta, **options), **options)
+
+
+def _used(mods: Any, columns: list[str]) -> list[str]:
+    """Return the columns that the moderators are made of."""
+    from retroevidence.meta.many import named_columns
+
+    if mods is None:
+        return []
+    if isinstance(mods, str):
+        return parsed_formula(mods, columns)[1]
+    named = named_columns(mods)
+    if not named:
+        raise PoolError(
+            "mods= of a Dask table must be a formula or a list of its columns, since the rows of "
+            "an array cannot be matched to partitions; add the array to the table as columns."
+        )
+    return named
+
+
+def _design(needed: Any, keys: list[str], mods: Any, used: list[str]) -> Design:
+    """Return the design that the whole table makes, without its rows."""
+    sample = needed._meta[used].assign(**{ENTERS: False})
+    whole = needed.map_partitions(_told, keys, used, meta=sample).compute()
+    whole = whole.reset_index(drop=True)
+    flags = whole.pop(ENTERS).to_numpy(bool)
+    design = design_of(mods if isinstance(mods, str) else whole[used], whole, flags)
+    return replace(design, matrix=design.matrix[:0])
+
+
+def _told(part: pd.DataFrame, keys: list[str], used: list[str]) -> pd.DataFrame:
+    """Return the moderators of a partition, and which rows enter."""
+    from retroevidence.meta.many import entering
+
+    return part[used].assign(**{ENTERS: entering(part, keys)})
+
+
+def _rows(design: Design, part: pd.DataFrame, keys: list[str]) -> Design:
+    """Return the design with the rows of a partition.
+
+    A row that does not enter stays empty: its levels need not be known.
+    """
+    from retroevidence.meta.many import entering
+
+    flags = entering(part, keys)
+    matrix = np.full((len(part), len(design.names)), np.nan)
+    matrix[flags] = design.rows(part.loc[flags].reset_index(drop=True))[0]
+    return replace(design, matrix=matrix)
 
 
 def _placed(part: pd.DataFrame, partition_info: Any = None) -> pd.DataFrame:
@@ -86,11 +141,18 @@ def _placed(part: pd.DataFrame, partition_info: Any = None) -> pd.DataFrame:
 
 
 def _pooled(
-    part: pd.DataFrame, *, keys: list[str], method: str, test: str, level: float
+    part: pd.DataFrame,
+    *,
+    keys: list[str],
+    method: str,
+    test: str,
+    level: float,
+    design: Design | None,
 ) -> pd.DataFrame:
     """Pool the groups of a partition that holds them whole, each in its first order."""
     from retroevidence.meta.many import pool_many
 
     part = part.sort_values(PLACE, kind="stable")
-    found: pd.DataFrame = pool_many(part, by=keys, method=method, test=test, level=level)
+    mods = None if design is None else _rows(design, part, keys)
+    found: pd.DataFrame = pool_many(part, by=keys, method=method, test=test, level=level, mods=mods)
     return found

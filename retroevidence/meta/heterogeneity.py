@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc, chdtri
 
-from retroevidence.meta.tau2 import generalised_q, solve_q, typical_variance
+from retroevidence.meta.tau2 import conditioned, generalised_q, solve_q, typical_variance
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ def q_test(yi: Floats, vi: Floats, x: Floats) -> tuple[float, int, float]:
     >>> round(q, 3), df, round(p, 4)
     (2.0, 1, 0.1573)
     """
-    q = generalised_q(yi, vi, x, 0.0)
+    q = generalised_q(*conditioned(yi, vi, x), 0.0)
     df = len(yi) - x.shape[1]
     return q, df, float(chdtrc(df, q)) if df else float("nan")
 
@@ -65,6 +65,7 @@ def q_profile(yi: Floats, vi: Floats, x: Floats, level: float = 0.95) -> tuple[f
     df = len(yi) - x.shape[1]
     if df == 0:
         return float("nan"), float("nan")
+    yi, vi, x = conditioned(yi, vi, x)
     tail = (1 - level) / 2
     return (
         solve_q(yi, vi, x, float(chdtri(df, tail))),

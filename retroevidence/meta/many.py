@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from retroevidence.errors import PoolError
 from retroevidence.meta.kernel import NUMBERS, compiled_rows, fit_groups
-from retroevidence.meta.regression import INTERCEPT, design_of
+from retroevidence.meta.regression import INTERCEPT, Design, design_of
 
 Floats = NDArray[np.float64]
 Wholes = NDArray[np.int64]
@@ -41,10 +41,11 @@ def pool_many(
         The columns that say which group a row belongs to; a row without a group enters none.
     method, test, level : str, str and float
         As in :func:`retroevidence.meta.pool.pool`.
-    mods : str or array_like, optional
-        One design for all groups, as in :func:`retroevidence.meta.pool.pool`: a formula over
-        `effects`, or one column per moderator. Levels of factors and centres of variables are
-        those of the whole table.
+    mods : str, list of str or array_like, optional
+        One design for all groups: a formula over `effects`, a list of its columns, or an array
+        with one column per moderator, as in :func:`retroevidence.meta.pool.pool`. Levels of
+        factors and centres of variables are those of all rows that enter. For a Dask table a
+        formula or a list: its columns are read when the call is made, and must fit into memory.
 
     Returns
     -------
@@ -82,7 +83,8 @@ def pool_many(
         from retroevidence.meta.distributed import pool_partitions
 
         return pool_partitions(effects, keys, method=method, test=test, level=level, mods=mods)
-    absent = [name for name in (*keys, "yi", "vi") if name not in effects.columns]
+    named = named_columns(mods)
+    absent = [name for name in (*keys, "yi", "vi", *named) if name not in effects.columns]
     if absent:
         raise PoolError(f"effects has no column {', '.join(absent)}; check by= and the names.")
     yi, vi = _number(effects, "yi"), _number(effects, "vi")
@@ -90,9 +92,12 @@ def pool_many(
     codes, runs, first = _groups(effects, keys)
     design = None
     if mods is not None:
-        entering = ~np.isnan(yi) & np.isfinite(vi) & np.repeat(codes >= 0, np.diff(runs))
-        design = design_of(mods, effects, entering)
-        yi = np.where(np.isnan(design.matrix).any(axis=1), np.nan, yi)
+        if isinstance(mods, Design):
+            design = mods
+        else:
+            design = design_of(effects[named] if named else mods, effects, entering(effects, keys))
+        # An infinite moderator, such as the logarithm of 0, is none.
+        yi = np.where(np.isfinite(design.matrix).all(axis=1), yi, np.nan)
         design = None if design.names == (INTERCEPT,) else design
     sizes, left_out, faults = code.survey(yi, vi, codes, runs, len(first))
     offsets = np.concatenate([[0], np.cumsum(np.where(faults == code.FINE, sizes, 0))])
@@ -113,6 +118,59 @@ def pool_many(
         )
         reason = reason.mask(faults == code.FINE, pd.Series(why_not, dtype="string"))
     return pd.concat([table, numbers], axis=1).assign(left_out=left_out, reason=reason)
+
+
+def named_columns(mods: Any) -> list[str]:
+    """Return the columns that `mods` names; none if it is no list of names.
+
+    Parameters
+    ----------
+    mods : object
+        As in `pool_many`.
+
+    Returns
+    -------
+    list of str
+        Names of columns.
+
+    Examples
+    --------
+    >>> named_columns(["dose", "year"]), named_columns("~ dose"), named_columns([[1.0], [2.0]])
+    (['dose', 'year'], [], [])
+    """
+    if not isinstance(mods, (list, tuple)) or not all(isinstance(name, str) for name in mods):
+        return []
+    return list(mods)
+
+
+def entering(effects: pd.DataFrame, keys: list[str]) -> NDArray[np.bool_]:
+    """Return which rows have an effect, a finite variance and a group.
+
+    Parameters
+    ----------
+    effects : pandas.DataFrame
+        With `yi`, `vi` and the columns of the groups.
+    keys : list of str
+        These columns.
+
+    Returns
+    -------
+    numpy.ndarray of bool, shape (rows,)
+        True for a row that enters, if it has the moderators.
+
+    Raises
+    ------
+    PoolError
+        If `yi` or `vi` is no number.
+
+    Examples
+    --------
+    >>> entering(pd.DataFrame({"id": ["a", None], "yi": [0.1, 0.2], "vi": [0.1, 0.1]}), ["id"])
+    array([ True, False])
+    """
+    grouped = effects[keys].notna().all(axis=1).to_numpy()
+    yi, vi = _number(effects, "yi"), _number(effects, "vi")
+    return np.asarray(~np.isnan(yi) & np.isfinite(vi) & grouped)
 
 
 def _number(effects: pd.DataFrame, name: str) -> Floats:

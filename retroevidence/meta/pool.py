@@ -154,7 +154,7 @@ def fit_model(
     """
     x = design.matrix
     tau2 = estimate_tau2(y, v, x, method)
-    beta, plain, mean_square = _weighted_fit(y, v, x, tau2)
+    beta, plain, mean_square, explained = _weighted_fit(y, v, x, tau2, design.moderators)
     if mean_square < 1e-12 and test == "knha":
         test = "adhoc"
         notes.append(
@@ -164,7 +164,7 @@ def fit_model(
     df = math.inf if test == "z" else float(len(y) - x.shape[1])
     inflation = _inflation(test, mean_square)
     covariance = plain * inflation
-    qm, qm_df, qm_p = _joint_test(design, beta, 1 / (v + tau2), inflation, df, len(y) - x.shape[1])
+    joint = _joint_test(explained / inflation, len(design.moderators), df)
     return describe(
         Fit(y, v, design, tau2, beta, covariance, frame),
         usual_se=math.sqrt(plain[0, 0]),
@@ -175,7 +175,7 @@ def fit_model(
         test=test,
         level=level,
         r2=_explained(y, v, design, tau2, method),
-        moderators=(qm, qm_df, qm_p),
+        moderators=joint,
         notes=notes,
     )
 
@@ -438,22 +438,84 @@ def _check_repeats(frame: pd.DataFrame) -> None:
 # Numbers ----------------------------------------------------------------------------------------
 
 
-def _weighted_fit(y: Floats, v: Floats, x: Floats, tau2: float) -> tuple[Floats, Floats, float]:
-    """Return coefficients, their usual covariance, and the weighted residual mean square."""
-    if x.shape[1] == 1:
-        weights, column = 1 / (v + tau2), x[:, 0]
-        loaded = weights * column
-        information = float(loaded @ column)
-        beta = (loaded @ y / information).reshape(1)
-        left = y - column * beta
-        covariance = np.array([[1 / information]])
-        return beta, covariance, float(weights @ (left * left)) / (len(y) - 1)
-    root = np.sqrt(1 / (v + tau2))
-    orthogonal, upper = np.linalg.qr(root[:, None] * x)
-    beta = np.linalg.solve(upper, orthogonal.T @ (root * y))
-    inverse = np.linalg.inv(upper)
-    residual = root * (y - x @ beta)
-    return beta, inverse @ inverse.T, float(residual @ residual) / (len(y) - x.shape[1])
+def _weighted_fit(
+    y: Floats, v: Floats, x: Floats, tau2: float, moderators: list[int]
+) -> tuple[Floats, Floats, float, float]:
+    """Return coefficients, their usual covariance, the residual mean square and what they explain.
+
+    The last is the weighted sum of squares that `moderators` explain beyond the other columns.
+    """
+    if x.shape[1] > 1:
+        found = weighted_fits(y[None], v[None], x[None], np.array([tau2]), moderators)
+        beta, covariance, mean_square, explained = (part[0] for part in found)
+        return beta, covariance, float(mean_square), float(explained)
+    weights, column = 1 / (v + tau2), x[:, 0]
+    loaded = weights * column
+    information = float(loaded @ column)
+    beta = (loaded @ y / information).reshape(1)
+    left = y - column * beta
+    covariance = np.array([[1 / information]])
+    squares = float(weights @ (left * left))
+    return beta, covariance, squares / (len(y) - 1), float(beta[0]) ** 2 * information
+
+
+def weighted_fits(
+    y: Floats, v: Floats, x: Floats, tau2: Floats, moderators: list[int]
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Fit a stack of weighted regressions of the same size.
+
+    Parameters
+    ----------
+    y, v : numpy.ndarray, shape (fits, k)
+        Effects and positive variances.
+    x : numpy.ndarray, shape (fits, k, p)
+        Designs of full rank, p below k.
+    tau2 : numpy.ndarray, shape (fits,)
+        Variances between studies; the weights are ``1/(v + tau2)``.
+    moderators : list of int
+        The columns that are tested together, all but the intercept.
+
+    Returns
+    -------
+    beta, covariance, mean_square, explained : numpy.ndarray
+        Coefficients (fits, p), their usual covariance (fits, p, p), the weighted residual mean
+        square and the weighted sum of squares that the moderators explain beyond the rest.
+
+    Notes
+    -----
+    Rows come with the largest weights first, which keeps the digits of all. Residuals and the part
+    of the moderators, whose columns come last, are lengths in the orthonormal basis of the QR
+    decomposition: no coefficient enters them and no covariance is inverted, so columns that are
+    almost the same cost them nothing.
+
+    Examples
+    --------
+    >>> y, v, x = np.array([[1.0, 2.0, 3.0]]), np.ones((1, 3)), np.array([[[1, 0], [1, 1], [1, 2]]])
+    >>> weighted_fits(y, v, x, np.zeros(1), [1])[0].round(12).tolist()
+    [[1.0, 1.0]]
+    """
+    others = [j for j in range(x.shape[2]) if j not in moderators]
+    columns = [*others, *moderators]
+    order = np.argsort(v, axis=1, kind="stable")
+    y, v = np.take_along_axis(y, order, 1), np.take_along_axis(v, order, 1)
+    x = np.take_along_axis(x, order[..., None], 1)[..., columns]
+    level = x[:, :1, 0]
+    shift = np.zeros_like(y[:, :1])
+    if others and (x[..., 0] == level).all():
+        # Effects far from 0 lose their last digits in sums; differences of them do not.
+        shift = y[:, :1]
+    root = 1 / np.sqrt(v + tau2[:, None])
+    basis, upper = np.linalg.qr(root[..., None] * x)
+    loaded = root * (y - shift)
+    part = np.swapaxes(basis, 1, 2) @ loaded[..., None]
+    left = loaded - (basis @ part)[..., 0]
+    beta = np.linalg.solve(upper, part)[..., 0]
+    beta[:, :1] += shift / np.where(shift == 0, 1, level)
+    back = np.argsort(columns)
+    inverse = np.linalg.inv(upper)[:, back]
+    mean_square = np.sum(left * left, axis=1) / (x.shape[1] - x.shape[2])
+    explained = np.sum(part[:, len(others) :, 0] ** 2, axis=1)
+    return beta[:, back], inverse @ np.swapaxes(inverse, 1, 2), mean_square, explained
 
 
 def _inflation(test: str, mean_square: float) -> float:
@@ -466,27 +528,14 @@ def _around(middle: float, reach: float) -> Interval:
     return Interval(middle - reach, middle + reach)
 
 
-def _joint_test(
-    design: Design, beta: Floats, weights: Floats, inflation: float, df: float, residual_df: int
-) -> tuple[float, int, float]:
-    """Test all moderators together: chi-squared after z, F otherwise.
-
-    The statistic is the length of the moderators' part of the fit that nothing else explains: with
-    their columns last in a QR decomposition no covariance is inverted, so moderators that are
-    almost the same cost no digits.
-    """
-    which = design.moderators
-    if not which:
+def _joint_test(wald: float, columns: int, df: float) -> tuple[float, int, float]:
+    """Test all moderators together: chi-squared after z, F otherwise."""
+    if not columns:
         return NAN, 0, NAN
-    others = [j for j in range(design.matrix.shape[1]) if j not in which]
-    columns = np.sqrt(weights)[:, None] * design.matrix[:, [*others, *which]]
-    upper = np.linalg.qr(columns)[1]
-    part = upper[len(others) :, len(others) :] @ beta[which]
-    wald = float(part @ part) / inflation
     if math.isinf(df):
-        return wald, len(which), float(chdtrc(len(which), wald))
-    f = wald / len(which)
-    return f, len(which), float(fdtrc(len(which), residual_df, f))
+        return wald, columns, float(chdtrc(columns, wald))
+    f = wald / columns
+    return f, columns, float(fdtrc(columns, df, f))
 
 
 def _explained(y: Floats, v: Floats, design: Design, tau2: float, method: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -94,12 +94,13 @@ class Design:
         complete = frame[list(self.columns)].notna().all(axis=1).to_numpy()
         matrix = np.full((len(frame), len(self.names)), np.nan)
         if complete.any():
+            frame = _plain_factors(frame.loc[complete], self.columns)
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("error", DataMismatchWarning)
-                    made = self.spec.get_model_matrix(frame.loc[complete], na_action="ignore")
+                    made = self.spec.get_model_matrix(frame, na_action="ignore")
             except DataMismatchWarning as err:
-                raise PoolError(f"predict: {self._strangers(frame.loc[complete])}") from err
+                raise PoolError(f"predict: {self._strangers(frame)}") from err
             except FormulaicError as err:
                 raise PoolError(
                     f"predict: newdata does not fit the formula ({err}); "
@@ -220,7 +221,31 @@ def check_rank(matrix: Floats, names: tuple[str, ...]) -> None:
         raise PoolError(f"in the studies that enter, {'; '.join(surplus)}; leave it out.")
 
 
-def _from_formula(formula: str, frame: pd.DataFrame, entering: NDArray[np.bool_] | None) -> Design:
+def parsed_formula(formula: str, columns: Any) -> tuple[Any, list[str]]:
+    """Read a formula, and find the columns it uses.
+
+    Parameters
+    ----------
+    formula : str
+        One-sided, such as "~ dose + C(design)".
+    columns : iterable
+        The columns that there are.
+
+    Returns
+    -------
+    formulaic.Formula, list of str
+        The formula, and its columns in order of their names.
+
+    Raises
+    ------
+    PoolError
+        If it is no one-sided formula, or uses a column that there is not.
+
+    Examples
+    --------
+    >>> parsed_formula("~ poly(dose, 2) + arm", ["arm", "dose", "year"])[1]
+    ['arm', 'dose']
+    """
     from formulaic import Formula
     from formulaic.errors import FormulaicError
 
@@ -231,23 +256,27 @@ def _from_formula(formula: str, frame: pd.DataFrame, entering: NDArray[np.bool_]
     if hasattr(parsed, "lhs"):
         raise PoolError(f"mods={formula!r} has a left side; write only '~ ...'.")
     # Functions such as poly() hide their variables from formulaic's own list.
-    words = set(re.findall(r"[^\W\d]\w*", formula)) & set(map(str, frame.columns))
+    words = set(re.findall(r"[^\W\d]\w*", formula)) & set(map(str, columns))
     needed = sorted({*map(str, parsed.required_variables), *words})
-    absent = [name for name in needed if name not in frame.columns]
+    absent = [name for name in needed if name not in columns]
     if absent:
         raise PoolError(
             f"mods={formula!r} uses {', '.join(absent)}, which the data do not have; "
             "pass the frame that has it as data=."
         )
+    return parsed, needed
+
+
+def _from_formula(formula: str, frame: pd.DataFrame, entering: NDArray[np.bool_] | None) -> Design:
+    from formulaic.errors import FormulaicError
+
+    parsed, needed = parsed_formula(formula, frame.columns)
     complete = frame[needed].notna().all(axis=1).to_numpy()
     if not complete.any():
         raise PoolError(f"mods={formula!r}: no row has all of {', '.join(needed)}; fill them in.")
     if entering is not None and (complete & entering).any():
         complete = complete & entering
-    rows = frame.loc[complete]
-    # A declared category that no study has would be a column of zeros.
-    unused = rows[needed].select_dtypes("category")
-    rows = rows.assign(**{str(c): unused[c].cat.remove_unused_categories() for c in unused})
+    rows = _plain_factors(frame.loc[complete], needed)
     try:
         made = parsed.get_model_matrix(rows, na_action="ignore")
     except FormulaicError as err:
@@ -256,6 +285,20 @@ def _from_formula(formula: str, frame: pd.DataFrame, entering: NDArray[np.bool_]
     matrix[complete] = np.asarray(made, dtype=float)
     names = tuple(INTERCEPT if name == "Intercept" else str(name) for name in made.columns)
     return Design(matrix, names, made.model_spec, columns=tuple(needed))
+
+
+def _plain_factors(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the rows with factors as formulaic knows them.
+
+    A declared category that no row has would be a column of zeros, and strings of Arrow numbers.
+    """
+    new = {}
+    for name in columns:
+        if isinstance(rows[name].dtype, pd.CategoricalDtype):
+            new[name] = rows[name].cat.remove_unused_categories()
+        elif isinstance(rows[name].dtype, pd.StringDtype):
+            new[name] = rows[name].astype(object)
+    return rows.assign(**new)
 
 
 def _frame(newdata: Any) -> pd.DataFrame:

@@ -72,7 +72,7 @@ def estimate_tau2(yi: Floats, vi: Floats, x: Floats, method: str = "REML") -> fl
         raise unknown_name("method", method, METHODS)
     if method == "CE":
         return 0.0
-    yi, vi, x = _conditioned(yi, vi, x)
+    yi, vi, x = conditioned(yi, vi, x)
     if method in ("ML", "REML"):
         return maximum_likelihood(yi, vi, x, restricted=method == "REML")
     if method in ("EB", "PM"):
@@ -114,7 +114,7 @@ def tau2_standard_error(yi: Floats, vi: Floats, x: Floats, method: str, tau2: fl
     """
     if method == "CE":
         return float("nan")
-    yi, vi, x = _conditioned(yi, vi, x)
+    yi, vi, x = conditioned(yi, vi, x)
     k, p = x.shape
     inverse = 1 / (vi + tau2)
     if method == "ML":
@@ -223,21 +223,40 @@ def typical_variance(vi: Floats, x: Floats) -> float:
     >>> round(typical_variance(np.array([0.5, 0.5, 0.5]), np.ones((3, 1))), 12)
     0.5
     """
-    _, vi, x = _conditioned(vi, vi, x)
+    _, vi, x = conditioned(vi, vi, x)
     return float(len(vi) - x.shape[1]) / trace(1 / vi, x)
 
 
-def _conditioned(yi: Floats, vi: Floats, x: Floats) -> tuple[Floats, Floats, Floats]:
+def conditioned(yi: Floats, vi: Floats, x: Floats) -> tuple[Floats, Floats, Floats]:
     """Bring a regression to a form whose equations stay well conditioned.
 
-    tau² depends on nothing of the design but its column space, so an orthonormal basis serves as
-    well, also for moderators such as a calendar year. Rows of large weight come first, as
-    `projection` asks for.
+    Parameters
+    ----------
+    yi, vi, x : numpy.ndarray
+        Effects (k,), variances (k,), design (k, p).
+
+    Returns
+    -------
+    yi, vi, x : numpy.ndarray
+        The same for one column. For several another regression with the same residuals: they
+        depend on nothing of the design but its column space, so an orthonormal basis serves as
+        well, also for moderators such as a calendar year. Rows of large weight come first, as
+        `projection` asks for.
+
+    Examples
+    --------
+    >>> y, v, x = conditioned(np.array([5.0, 7.0]), np.array([2.0, 1.0]), np.ones((2, 1)))
+    >>> y.tolist(), v.tolist()
+    ([5.0, 7.0], [2.0, 1.0])
     """
     if x.shape[1] == 1:
         return yi, vi, x
     order = np.argsort(vi, kind="stable")
-    return yi[order], vi[order], np.linalg.qr(x)[0][order]
+    yi = yi[order]
+    if (x == x[0]).all(axis=0).any():
+        # Beside an intercept a shift is nothing, and effects far from 0 lose digits in sums.
+        yi = yi - yi[0]
+    return yi, vi[order], np.linalg.qr(x)[0][order]
 
 
 def _moment(yi: Floats, vi: Floats, x: Floats, method: str) -> tuple[Floats, float, float]:
