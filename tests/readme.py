@@ -83,9 +83,40 @@ def intervals() -> str:
     return "\n".join(lines)
 
 
+def costs() -> str:
+    """Return what a million effects cost, measured at the largest libraries, as Markdown."""
+    table = pd.read_csv(README.parent / "benchmarks" / "library.csv")
+    cores = int(table["cores"].iloc[0])
+    lines = [
+        f"| measured on {cores} cores, REML with Knapp-Hartung | effects | seconds per million | "
+        "peak memory, MiB |",
+        "|---|--:|--:|--:|",
+    ]
+    for row in table.groupby("way", sort=False).tail(1).itertuples():
+        lines.append(
+            f"| {row.way} | {row.effects:,} | {row.seconds_per_million:.2g} | {row.MiB:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def growth() -> str:
+    """Return how the time of a model of dependent effects grows, as Markdown."""
+    table = pd.read_csv(README.parent / "benchmarks" / "multilevel.csv")
+    sizes = table["effects"].unique()
+    lines = [f"| seconds, fit and CR2 | {' | '.join(f'{n:,} effects' for n in sizes)} |"]
+    lines.append("|---|" + "--:|" * len(sizes))
+    for model, part in table.groupby("model", sort=False):
+        for who, column in ((model, "seconds"), (f"{model}, metafor (sparse)", "metafor")):
+            seconds = part.set_index("effects")[column]
+            cells = ["" if pd.isna(seconds[n]) else f"{seconds[n]:.2g}" for n in sizes]
+            lines.append(f"| {who} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def render(text: str) -> str:
     """Return the README with each block as the library gives it now."""
-    blocks = (("verdicts", verdicts()), ("tour", tour()), ("intervals", intervals()))
+    makers = (verdicts, tour, intervals, costs, growth)
+    blocks = [(maker.__name__, maker()) for maker in makers]
     for name, block in blocks:
         pattern = rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end of {name} -->)"
         text, found = re.subn(

@@ -62,7 +62,7 @@ def peak(y: Floats, v: Floats, restricted: bool, zero: Sums) -> tuple[float, boo
         return 0.0, True
     knot, best = 0.0, 0.0
     if a > b:
-        best, knot, a, b, c, d = _zero(y, v, 0.0, math.inf, 0.0, restricted)
+        best, knot, a, b, c, d = _zero(y, v, 0.0, math.inf, 0.0, restricted, zero)
     if _one_peak(y, v, restricted, zero, knot, a, b, c, d, flat):
         return best, True
     return _searched(y, v, restricted), False
@@ -90,26 +90,40 @@ def _flat_slope(y: Floats) -> float:
 
 @compiled
 def _zero(
-    y: Floats, v: Floats, low: float, high: float, start: float, restricted: bool
+    y: Floats, v: Floats, low: float, high: float, start: float, restricted: bool, known: Sums
 ) -> tuple[float, float, float, float, float, float]:
     """Return a zero of the score between a point above 0 and one below, or infinity.
 
-    Newton's steps on B/A, which is nearly a straight line, inside the bracket. The other numbers
-    are the last point looked at, next to the zero, and A, B, C, D there.
+    B/A is nearly a straight line, so tau² is taken as a cubic of it that has the values and slopes
+    of the last two points; as a line, Newton's step, where there is one point or the cubic leaves
+    the bracket. `known` are the sums at `start`. The other numbers are the last point looked at,
+    next to the zero, and A, B, C, D there.
     """
     t = start
-    a = b = c = d = math.nan
+    _, _, _, a, b, c, d = known
+    before = ratio_before = slope_before = math.nan
     for _ in range(300):
-        _, _, _, a, b, c, d = sums(y, v, t, restricted)
         if a > b:
             low = t
         else:
             high = t
-        slope = 2 * b * c - a * d
-        step = a * (a - b) / slope if slope > 0 else math.nan
+        bend = 2 * b * c - a * d
+        step = a * (a - b) / bend if bend > 0 else math.nan
         new = t + step
-        if abs(step) <= 1e-8 * t and low <= new <= high:
-            # What is left is of the order of the square of this step.
+        reach = abs(step)
+        ratio, slope = b / a, bend / (a * a)
+        gap = ratio - ratio_before
+        if abs(gap) > 1e-7 * ratio and slope > 0 and slope_before > 0:
+            x = (1 - ratio_before) / gap
+            rest = 1 - x
+            cubic = rest * rest * (1 + 2 * x) * before + x * x * (3 - 2 * x) * t
+            cubic += x * rest * gap * (rest / slope_before - x / slope)
+            if low < cubic < high:
+                # The error is the square of this step times the square of the one before.
+                new = cubic
+                reach = abs(new - t) * min(1.0, abs(t - before) / t)
+        if reach <= 1e-8 * t and low <= new <= high:
+            # What is left is of the order of the square of this.
             return new, t, a, b, c, d
         if not low < new < high:
             if math.isinf(high):
@@ -118,7 +132,9 @@ def _zero(
                 break
             else:
                 new = math.sqrt(low * high) if low > 1e-9 * high else high / 8
+        before, ratio_before, slope_before = t, ratio, slope
         t = new
+        _, _, _, a, b, c, d = sums(y, v, t, restricted)
     return t, t, a, b, c, d
 
 
@@ -255,7 +271,11 @@ def _searched(y: Floats, v: Floats, restricted: bool) -> float:
         _, _, _, a, b, _, _ = sums(y, v, t, restricted)
         positive = a > b
         if (i == 0 and not positive) or (left_positive and not positive):
-            at = 0.0 if i == 0 else _zero(y, v, left, t, (left + t) / 2, restricted)[0]
+            at = 0.0
+            if i > 0:
+                start = (left + t) / 2
+                known = sums(y, v, start, restricted)
+                at = _zero(y, v, left, t, start, restricted, known)[0]
             value = _log_likelihood(y, v, at, restricted)
             if value > best_value:
                 best, best_value = at, value

@@ -164,16 +164,16 @@ def _plain_parts(
 ) -> tuple[Floats, Floats]:
     """Return the same for a plain mean, with the study of smallest variance first."""
     weights = 1 / (v + tau2[:, None])
-    total = weights.sum(axis=1)
+    first, rest = weights[:, 0], weights[:, 1:]
+    others = rest @ np.ones(len(y) - 1)
+    total = first + others
     loaded = weights * (y - ((weights @ y) / total)[:, None])
     gained = np.einsum("ij,ij->i", loaded, loaded)
     if not restricted:
         return gained, total
     # tr P, without taking the first weight's square off the square of the total.
-    rest = weights[:, 1:]
-    others = rest.sum(axis=1)
     squares = np.einsum("ij,ij->i", rest, rest)
-    return gained, np.asarray((others * (weights[:, 0] + total) - squares) / total)
+    return gained, (others * (first + total) - squares) / total
 
 
 def _between(grid: Floats, gained: Floats, lost: Floats, i: int) -> float:
@@ -217,8 +217,13 @@ def _newton(y: Floats, v: Floats, low: float, high: float, start: float, restric
         # With z = Py: the slope of y'PPy is -2 z'Pz, that of tr P is -tr(PP).
         bent = float(w @ (loaded * loaded)) - float(w @ loaded) ** 2 / total
         if restricted:
-            first, rest = float(w[0]), w[1:]
-            lost = (float(rest @ ones[1:]) * (first + total) - float(rest @ rest)) / total
+            first = float(w[0])
+            if first <= total / 2:
+                # Nothing cancels where no study has more than half of the weight.
+                lost = total - s2 / total
+            else:
+                rest = w[1:]
+                lost = (float(rest @ ones[1:]) * (first + total) - float(rest @ rest)) / total
             slope = s2 - 2 * float(squares @ w) / total + (s2 / total) ** 2 - 2 * bent
         else:
             lost = total
