@@ -31,6 +31,7 @@ NAMES = [
     "10-statistics-check",
     "11-intervals-simulated",
     "12-a-second-review",
+    "13-a-library-of-reviews",
 ]
 # Folders of one machine; a trailing slash keeps words such as "home" apart.
 MACHINE = re.compile(r"(?<![\w.])/(?:home|root|work|tmp|Users|private|var|mnt)/")
