@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from retroevidence.errors import PoolError
+from retroevidence.meta.grouped import entering, named_columns, pool_groups
 from retroevidence.meta.regression import Design, design_of, parsed_formula
 
 #: The column that remembers where a row stood, so that groups keep the order of their rows.
@@ -89,8 +90,6 @@ def pool_partitions(
 
 def _used(mods: Any, columns: list[str]) -> list[str]:
     """Return the columns that the moderators are made of."""
-    from retroevidence.meta.many import named_columns
-
     if mods is None:
         return []
     if isinstance(mods, str):
@@ -116,8 +115,6 @@ def _design(needed: Any, keys: list[str], mods: Any, used: list[str]) -> Design:
 
 def _told(part: pd.DataFrame, keys: list[str], used: list[str]) -> pd.DataFrame:
     """Return the moderators of a partition, and which rows enter."""
-    from retroevidence.meta.many import entering
-
     return part[used].assign(**{ENTERS: entering(part, keys)})
 
 
@@ -126,8 +123,6 @@ def _rows(design: Design, part: pd.DataFrame, keys: list[str]) -> Design:
 
     A row that does not enter stays empty: its levels need not be known.
     """
-    from retroevidence.meta.many import entering
-
     flags = entering(part, keys)
     matrix = np.full((len(part), len(design.names)), np.nan)
     matrix[flags] = design.rows(part.loc[flags].reset_index(drop=True))[0]
@@ -150,9 +145,6 @@ def _pooled(
     design: Design | None,
 ) -> pd.DataFrame:
     """Pool the groups of a partition that holds them whole, each in its first order."""
-    from retroevidence.meta.many import pool_many
-
     part = part.sort_values(PLACE, kind="stable")
     mods = None if design is None else _rows(design, part, keys)
-    found: pd.DataFrame = pool_many(part, by=keys, method=method, test=test, level=level, mods=mods)
-    return found
+    return pool_groups(part, keys, method=method, test=test, level=level, mods=mods)
