@@ -1,6 +1,7 @@
 """The estimators of tau² at their edges: boundary, scale, standard errors, global maximum."""
 
 import json
+import math
 from fractions import Fraction
 from pathlib import Path
 
@@ -248,3 +249,18 @@ def test_newton_and_bisection_find_the_same_root(method):
 def test_unknown_method():
     with pytest.raises(UnknownNameError, match="no method is called 'reml'"):
         estimate_tau2(*data("three"), "reml")
+
+
+def test_a_study_with_nearly_all_the_weight_takes_no_digits_off_the_score():
+    # The spread of three studies is chosen so that the REML score is 0 at tau² = 1e-8, where the
+    # first study has 1e8 times their weight: taking its weight off the total leaves one digit.
+    tau2, vi, x = 1e-8, np.array([1e-12, 1.0, 1.0, 1.0]), np.ones((4, 1))
+    weights = [1 / (Fraction(v) + Fraction(tau2)) for v in vi.tolist()]
+    total, squares = sum(weights), sum(w * w for w in weights)
+    shape = [Fraction(0), Fraction(-1), Fraction(2), Fraction(3)]
+    mean = sum(w * y for w, y in zip(weights, shape, strict=True)) / total
+    gained = sum((w * (y - mean)) ** 2 for w, y in zip(weights, shape, strict=True))
+    size = math.sqrt((total - squares / total) / gained)
+    found = estimate_tau2(size * np.array([float(y) for y in shape]), vi, x)
+    # The score hardly depends on tau² here: rounding of the effects alone moves its root by 1e-8.
+    assert found == pytest.approx(tau2, rel=1e-6)
