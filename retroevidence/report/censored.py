@@ -10,19 +10,19 @@ from retroevidence._show import number, p_text, percent
 from retroevidence.errors import PoolError
 from retroevidence.meta.censored import MODELS, TESTS, PooledCensored
 from retroevidence.meta.interval import critical_value
-from retroevidence.report.forest import (
+from retroevidence.report.layout import LABEL_WIDTH, Layout, Line, Sheet, spread
+from retroevidence.report.marks import (
     AXIS,
     CI_WIDTH,
     PLOT,
     TURNED,
-    _arrows,
-    _diamond,
-    _interval,
-    _limits,
-    _Mark,
-    _two_lines,
+    Mark,
+    draw_arrows,
+    draw_diamond,
+    draw_interval,
+    limits_of,
+    two_lines,
 )
-from retroevidence.report.layout import LABEL_WIDTH, Layout, Line, Sheet, spread
 from retroevidence.report.names import axis_label, experimental_of, row_labels, sides
 from retroevidence.report.scales import Scale, scale_of
 from retroevidence.report.style import ACCENT, GREY, INK, LINE, PALE, fold, settings
@@ -40,7 +40,7 @@ class _Plan:
     """Everything that is decided before drawing."""
 
     layout: Layout
-    marks: tuple[_Mark, ...]
+    marks: tuple[Mark, ...]
     scale: Scale
     limits: tuple[float, float]
     axis: str
@@ -127,7 +127,7 @@ def _plan(result: PooledCensored | Checked) -> _Plan:
     words = None
     if not math.isnan(scale.null):
         left, right = map(
-            _two_lines, sides(str(claim.get("claimed_direction") or ""), experimental_of(claim))
+            two_lines, sides(str(claim.get("claimed_direction") or ""), experimental_of(claim))
         )
         words = (f"← {left}", f"{right} →")
     effect = "Difference" if scale.name == "percent" else "Effect"
@@ -141,10 +141,10 @@ def _plan(result: PooledCensored | Checked) -> _Plan:
         notes=_notes(pooled),
     )
     axis = axis_label(pooled.measure, pooled.studies)
-    return _Plan(layout, tuple(marks), scale, _limits(marks, scale), axis, words)
+    return _Plan(layout, tuple(marks), scale, limits_of(marks, scale), axis, words)
 
 
-def _results(pooled: PooledCensored, scale: Scale) -> tuple[list[Line], list[_Mark]]:
+def _results(pooled: PooledCensored, scale: Scale) -> tuple[list[Line], list[Mark]]:
     """Return one row per result that entered."""
     rows, reach = pooled.rows, critical_value(pooled.level, math.inf)
     lines, marks = [], []
@@ -154,10 +154,10 @@ def _results(pooled: PooledCensored, scale: Scale) -> tuple[list[Line], list[_Ma
         low, high = float(rows.low[i]), float(rows.high[i])
         if low == high:
             half = reach * math.sqrt(rows.v[i])
-            mark = _Mark("study", low, low - half, low + half, float(weight))
+            mark = Mark("study", low, low - half, low + half, float(weight))
             words = f"{scale.text(low)} {scale.interval_text(mark.low, mark.high)}"
         else:
-            mark = _Mark("bounded", math.nan, low, high, float(weight))
+            mark = Mark("bounded", math.nan, low, high, float(weight))
             words = scale.bound_text(low, high)
         share = f"{weight:.1f}%" if math.isfinite(weight) else "–"
         lines.append(Line((fold(label, LABEL_WIDTH),), (words, share)))
@@ -165,7 +165,7 @@ def _results(pooled: PooledCensored, scale: Scale) -> tuple[list[Line], list[_Ma
     return lines, marks
 
 
-def _mean(label: str, mean: PooledCensored, scale: Scale, *, first: bool) -> tuple[Line, _Mark]:
+def _mean(label: str, mean: PooledCensored, scale: Scale, *, first: bool) -> tuple[Line, Mark]:
     """Return the row of a mean: a diamond, or a line where there is no estimate."""
     ci = mean.ci
     if math.isnan(mean.estimate):
@@ -174,7 +174,7 @@ def _mean(label: str, mean: PooledCensored, scale: Scale, *, first: bool) -> tup
         words = f"{scale.text(mean.estimate)} {scale.interval_text(*ci)}"
         kind = "pooled" if first else "without"
     line = Line((label,), (words, ""), bold=first, ruled=first)
-    return line, _Mark(kind, mean.estimate, ci.low, ci.high)
+    return line, Mark(kind, mean.estimate, ci.low, ci.high)
 
 
 def _notes(pooled: PooledCensored) -> tuple[str, ...]:
@@ -209,13 +209,13 @@ def _draw(sheet: Sheet, plan: _Plan) -> None:
             _bar(sheet, mark, y)
         elif mark.kind == "pooled":
             ax.plot([mark.estimate] * 2, [0.0, y], color=ACCENT, lw=0.7, ls=(0, (3, 3)), zorder=1.5)
-            _diamond(sheet, mark, y)
+            draw_diamond(sheet, mark, y)
         elif mark.kind == "without":
             _open_diamond(sheet, mark, y)
         elif mark.kind == "limit":
             _limit(sheet, mark, y)
         else:
-            _interval(sheet, mark, y)
+            draw_interval(sheet, mark, y)
             share = mark.weight / heaviest if math.isfinite(mark.weight) else 0.3
             side = (2.5 + 6.0 * math.sqrt(max(share, 0.0))) * sheet.shrink
             ax.plot([mark.estimate], [y], marker="s", ms=side, mfc=GREY, mec=INK, mew=0.5,
@@ -226,12 +226,12 @@ def _draw(sheet: Sheet, plan: _Plan) -> None:
         sheet.text(plan.sides[1], 0.0, -AXIS + 4.0, corner=(1.0, 0.0), ha="right", colour=GREY)
 
 
-def _ends(sheet: Sheet, mark: _Mark) -> tuple[float, float]:
+def _ends(sheet: Sheet, mark: Mark) -> tuple[float, float]:
     low, high = sheet.ax.get_xlim()
     return max(mark.low, low), min(mark.high, high)
 
 
-def _bar(sheet: Sheet, mark: _Mark, y: float) -> None:
+def _bar(sheet: Sheet, mark: Mark, y: float) -> None:
     """Draw every value a bounded result may have, with a line at each end that is not open."""
     a, b = _ends(sheet, mark)
     sheet.ax.fill([a, b, b, a], [y - BAR, y - BAR, y + BAR, y + BAR], color=PALE, lw=0, zorder=1.2)
@@ -239,21 +239,21 @@ def _bar(sheet: Sheet, mark: _Mark, y: float) -> None:
         if end == whole:
             sheet.ax.plot([end, end], [y - BAR, y + BAR], color=GREY, lw=CI_WIDTH * sheet.shrink,
                           zorder=2)  # fmt: skip
-    _arrows(sheet, mark.low, mark.high, y, GREY)
+    draw_arrows(sheet, mark.low, mark.high, y, GREY)
 
 
-def _open_diamond(sheet: Sheet, mark: _Mark, y: float) -> None:
+def _open_diamond(sheet: Sheet, mark: Mark, y: float) -> None:
     a, b = _ends(sheet, mark)
     sheet.ax.fill([a, mark.estimate, b, mark.estimate], [y, y - 4.5, y, y + 4.5], facecolor="white",
                   edgecolor=ACCENT, lw=0.9 * sheet.shrink, zorder=3)  # fmt: skip
-    _arrows(sheet, mark.low, mark.high, y, ACCENT)
+    draw_arrows(sheet, mark.low, mark.high, y, ACCENT)
 
 
-def _limit(sheet: Sheet, mark: _Mark, y: float) -> None:
+def _limit(sheet: Sheet, mark: Mark, y: float) -> None:
     a, b = _ends(sheet, mark)
     sheet.ax.plot([a, b], [y, y], color=ACCENT, lw=2.2 * sheet.shrink, zorder=2)
     for end, whole in ((a, mark.low), (b, mark.high)):
         if end == whole:
             sheet.ax.plot([end, end], [y - 4.0, y + 4.0], color=ACCENT, lw=2.2 * sheet.shrink,
                           zorder=2)  # fmt: skip
-    _arrows(sheet, mark.low, mark.high, y, ACCENT)
+    draw_arrows(sheet, mark.low, mark.high, y, ACCENT)

@@ -11,10 +11,21 @@ import numpy as np
 from retroevidence._show import number, p_text, percent
 from retroevidence.errors import PoolError
 from retroevidence.meta.wording import IN_PERCENT, RATIOS
-from retroevidence.report.layout import LABEL_WIDTH, LEADING, Layout, Line, Sheet, spread
+from retroevidence.report.censored import forest_censored
+from retroevidence.report.layout import LABEL_WIDTH, Layout, Line, Sheet, spread
+from retroevidence.report.marks import (
+    AXIS,
+    PLOT,
+    TURNED,
+    Mark,
+    draw_diamond,
+    draw_interval,
+    limits_of,
+    two_lines,
+)
 from retroevidence.report.names import axis_label, experimental_of, row_labels, short_of, sides
 from retroevidence.report.scales import Scale, scale_of
-from retroevidence.report.style import ACCENT, GREY, INK, LINE, PALE, SMALL, fold, settings
+from retroevidence.report.style import ACCENT, GREY, INK, LINE, PALE, fold, settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,21 +34,7 @@ if TYPE_CHECKING:
     from retroevidence.claims.check import Checked
     from retroevidence.meta.result import Pooled
 
-PLOT = 190.0
-AXIS, TURNED = 31.0, 2 * SMALL * LEADING + 5.0
-CI_WIDTH, PI_WIDTH, BOUND_WIDTH = 1.0, 2.2, 4.0
 SAME_PEOPLE = {"ROMC", "MC", "SMCC", "SMCR", "SMCRH", "SMCRP", "SMCRPH"}
-
-
-@dataclass(frozen=True)
-class _Mark:
-    """What one row draws: a study, a bounded result, the pooled one or the prediction interval."""
-
-    kind: str
-    estimate: float
-    low: float
-    high: float
-    weight: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class _Plan:
     """Everything that is decided before drawing."""
 
     layout: Layout
-    marks: tuple[_Mark, ...]
+    marks: tuple[Mark, ...]
     scale: Scale
     limits: tuple[float, float]
     axis: str
@@ -106,8 +103,6 @@ def forest(
     """
     if getattr(result, "rung", "") == "effects and bounds":
         # That plot is built from this one's parts, so it can only be imported here.
-        from retroevidence.report.censored import forest_censored
-
         return forest_censored(cast("Checked", result), ax=ax)
     plan = _plan(result, title, experimental)
     with settings():
@@ -160,7 +155,7 @@ def _plan(result: Pooled | Checked, title: str | None, experimental: str | None)
     words = None
     if not math.isnan(scale.null):
         left, right = sides(str(claim.get("claimed_direction") or ""), experimental)
-        words = (f"← {_two_lines(left)}", f"{_two_lines(right)} →")
+        words = (f"← {two_lines(left)}", f"{two_lines(right)} →")
     layout = Layout(
         lines=tuple(lines),
         left=("Study", *people),
@@ -172,7 +167,7 @@ def _plan(result: Pooled | Checked, title: str | None, experimental: str | None)
     )
     axis = axis_label(pooled.measure, pooled.studies)
     return _Plan(
-        layout, tuple(marks), scale, _limits(marks, scale), axis, words, _claimed(claim, scale)
+        layout, tuple(marks), scale, limits_of(marks, scale), axis, words, _claimed(claim, scale)
     )
 
 
@@ -204,7 +199,7 @@ def _claimed_note(claim: dict[str, Any]) -> list[str]:
 
 def _studies(
     pooled: Pooled, scale: Scale, experimental: str
-) -> tuple[list[Line], list[_Mark], tuple[str, ...]]:
+) -> tuple[list[Line], list[Mark], tuple[str, ...]]:
     """Return the rows of the studies and the headers of the columns with numbers of people."""
     from scipy.stats import norm
 
@@ -225,10 +220,10 @@ def _studies(
             # A missing bound is no bound.
             low = -math.inf if math.isnan(lower) else lower
             high = math.inf if math.isnan(upper) else upper
-            mark = _Mark("bounded", yi, low, high)
+            mark = Mark("bounded", yi, low, high)
             words = scale.bound_text(low, high)
         else:
-            mark = _Mark("study", yi, yi - z * math.sqrt(vi), yi + z * math.sqrt(vi), weight)
+            mark = Mark("study", yi, yi - z * math.sqrt(vi), yi + z * math.sqrt(vi), weight)
             words = f"{scale.text(yi)} {scale.interval_text(mark.low, mark.high)}"
         counts = [f"{n:g}" if math.isfinite(n) else "–" for n in (n1[i], n2[i])][: len(people)]
         share = f"{weight:.1f}%" if math.isfinite(weight) and mark.kind == "study" else "–"
@@ -237,7 +232,7 @@ def _studies(
     return lines, marks, people
 
 
-def _summary(pooled: Pooled, scale: Scale, columns: int, k: int) -> list[tuple[Line, _Mark]]:
+def _summary(pooled: Pooled, scale: Scale, columns: int, k: int) -> list[tuple[Line, Mark]]:
     """Return the pooled row and the prediction interval; one study pools nothing."""
     if k < 2 or math.isnan(pooled.estimate) or has_moderators(pooled):
         return []
@@ -247,7 +242,7 @@ def _summary(pooled: Pooled, scale: Scale, columns: int, k: int) -> list[tuple[L
     rows = [
         (
             Line((f"Pooled, {k} results", *blank), (words, ""), bold=True, ruled=True),
-            _Mark("pooled", pooled.estimate, ci.low, ci.high),
+            Mark("pooled", pooled.estimate, ci.low, ci.high),
         )
     ]
     if math.isfinite(new.low) and math.isfinite(new.high):
@@ -255,44 +250,13 @@ def _summary(pooled: Pooled, scale: Scale, columns: int, k: int) -> list[tuple[L
         rows.append(
             (
                 Line((label, *blank), (scale.interval_text(new.low, new.high), "")),
-                _Mark("prediction", math.nan, new.low, new.high),
+                Mark("prediction", math.nan, new.low, new.high),
             )
         )
     return rows
 
 
-def _limits(marks: list[_Mark], scale: Scale) -> tuple[float, float]:
-    """Choose the axis: every estimate and the null are on it, a huge interval is not."""
-    points = [mark.estimate for mark in marks] + [scale.null]
-    points += [end for mark in marks if mark.kind == "bounded" for end in (mark.low, mark.high)]
-    inside = [point for point in points if math.isfinite(point)] or [0.0]
-    low, high = min(inside), max(inside)
-    halves = [(mark.high - mark.low) / 2 for mark in marks if mark.kind == "study"]
-    usual = float(np.median(halves)) if halves else 0.0
-    allowed = max(0.6 * (high - low), 1.5 * usual) or 1.0
-    ends = [end for mark in marks for end in (mark.low, mark.high) if math.isfinite(end)]
-    bottom = max(min([low, *ends]), low - allowed)
-    top = min(max([high, *ends]), high + allowed)
-    pad = 0.06 * (top - bottom) or 0.5
-    return bottom - pad, top + pad
-
-
-def _two_lines(words: str) -> str:
-    """Break a phrase at the word that makes the two lines most alike.
-
-    Examples
-    --------
-    >>> _two_lines("lower with backward walking").split(chr(10))
-    ['lower with', 'backward walking']
-    """
-    parts = words.split()
-    if len(parts) < 2:
-        return words
-    cuts = [(" ".join(parts[:i]), " ".join(parts[i:])) for i in range(1, len(parts))]
-    return "\n".join(min(cuts, key=lambda cut: max(map(len, cut))))
-
-
-def _notes(pooled: Pooled, marks: list[_Mark]) -> list[str]:
+def _notes(pooled: Pooled, marks: list[Mark]) -> list[str]:
     """Write the lines below the axis: heterogeneity, method, and what a reader must know."""
     k = sum(mark.kind in {"study", "bounded"} for mark in marks)
     if k < 2:
@@ -345,9 +309,9 @@ def _draw(sheet: Sheet, plan: _Plan) -> None:
     for mark, y in zip(plan.marks, layout.centres, strict=True):
         if mark.kind == "pooled":
             ax.plot([mark.estimate] * 2, [0.0, y], color=ACCENT, lw=0.7, ls=(0, (3, 3)), zorder=1)
-            _diamond(sheet, mark, y)
+            draw_diamond(sheet, mark, y)
         else:
-            _interval(sheet, mark, y)
+            draw_interval(sheet, mark, y)
             if mark.kind == "study":
                 share = mark.weight / heaviest if math.isfinite(mark.weight) else 0.3
                 side = (2.5 + 6.0 * math.sqrt(max(share, 0.0))) * sheet.shrink
@@ -357,43 +321,3 @@ def _draw(sheet: Sheet, plan: _Plan) -> None:
     if plan.sides:
         sheet.text(plan.sides[0], 0.0, -AXIS + 4.0, colour=GREY)
         sheet.text(plan.sides[1], 0.0, -AXIS + 4.0, corner=(1.0, 0.0), ha="right", colour=GREY)
-
-
-def _diamond(sheet: Sheet, mark: _Mark, y: float) -> None:
-    low, high = (mark.low, mark.high) if math.isfinite(mark.low) else (mark.estimate,) * 2
-    sheet.ax.fill(
-        [low, mark.estimate, high, mark.estimate],
-        [y, y - 5.0, y, y + 5.0],
-        facecolor=ACCENT,
-        edgecolor=ACCENT,
-        lw=0.5,
-        zorder=3,
-    )
-    _arrows(sheet, low, high, y, ACCENT)
-
-
-def _interval(sheet: Sheet, mark: _Mark, y: float) -> None:
-    colour, width = {
-        "prediction": (ACCENT, PI_WIDTH),
-        "bounded": (PALE, BOUND_WIDTH),
-        "study": (INK, CI_WIDTH),
-    }[mark.kind]
-    low, high = sheet.ax.get_xlim()
-    a, b = max(mark.low, low), min(mark.high, high)
-    sheet.ax.plot(
-        [a, b], [y, y], color=colour, lw=width * sheet.shrink, solid_capstyle="butt", zorder=2
-    )
-    for end, whole in ((a, mark.low), (b, mark.high)):
-        if end == whole:
-            sheet.ax.plot([end, end], [y - 2.2, y + 2.2], color=GREY if colour == PALE else colour,
-                          lw=CI_WIDTH * sheet.shrink, zorder=2)  # fmt: skip
-    _arrows(sheet, mark.low, mark.high, y, GREY if colour == PALE else colour)
-
-
-def _arrows(sheet: Sheet, a: float, b: float, y: float, colour: str) -> None:
-    """Mark an interval that runs beyond the axis."""
-    low, high = sheet.ax.get_xlim()
-    for beyond, place, marker in ((a < low, low, "<"), (b > high, high, ">")):
-        if beyond:
-            sheet.ax.plot([place], [y], marker=marker, ms=5 * sheet.shrink, mfc=colour, mec=colour,
-                          ls="none", clip_on=False, zorder=4)  # fmt: skip
