@@ -41,9 +41,9 @@ def pool_partitions(
     -------
     dask.dataframe.DataFrame
         The rows of :func:`retroevidence.meta.many.pool_many`, not computed yet; each group's
-        numbers are those of a table in memory to the last bit; with `mods`, where the linear algebra
-        there has one thread, as Dask gives its workers (more threads may add in another order).
-        Groups are in the order in which Dask's hash puts them.
+        numbers are those of a table in memory to the last bit (with `mods` where linear algebra has
+        one thread there, as Dask gives its workers: more may add in another order). Groups are in
+        the order in which Dask's hash puts them.
 
     Raises
     ------
