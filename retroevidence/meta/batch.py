@@ -7,16 +7,15 @@ is that a fit costs microseconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtrc, ndtr, ndtri, stdtr, stdtrit
 
-from retroevidence.errors import PoolError, unknown_name
-from retroevidence.meta.interval import TESTS
-from retroevidence.meta.tau2 import METHODS, _others
+from retroevidence.errors import PoolError
+from retroevidence.meta.inputs import check_choices
+from retroevidence.meta.projection import sum_of_others
+from retroevidence.meta.roots import find_roots
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -61,10 +60,7 @@ def pool_batch(
     >>> out["k"].tolist(), out["estimate"].round(4).tolist()
     ([3, 2], [0.3704, 0.18])
     """
-    if method not in METHODS:
-        raise unknown_name("method", method, METHODS)
-    if test not in TESTS:
-        raise unknown_name("test", test, TESTS)
+    check_choices(method, test, level)
     y, v, inside = checked_sets(yi, vi)
     parts = [
         _fit(y[i : i + CHUNK], v[i : i + CHUNK], inside[i : i + CHUNK], method, test, level)
@@ -169,7 +165,7 @@ def _centred(y: Floats, weights: Floats) -> tuple[Floats, Floats]:
 def _trace(weights: Floats) -> Floats:
     """Return tr(P) of each set, the sum of weight times (1 - share of the weight)."""
     total = weights.sum(axis=1)
-    return np.asarray((weights * _others(weights)).sum(axis=1) / total)
+    return np.asarray((weights * sum_of_others(weights)).sum(axis=1) / total)
 
 
 # tau² -------------------------------------------------------------------------------------------
@@ -218,7 +214,7 @@ def _paule_mandel(y: Floats, v: Floats, square: Floats, target: Floats) -> Float
     tau2 = np.zeros(len(y))
     rows = everyone[excess(tau2, everyone) > 0]
     # Q(t) is at most the unweighted sum of squares over t, so the root lies below this.
-    tau2[rows] = _roots(excess, rows, np.zeros(len(rows)), square[rows] / target[rows])
+    tau2[rows] = find_roots(excess, rows, np.zeros(len(rows)), square[rows] / target[rows])
     return tau2
 
 
@@ -265,7 +261,7 @@ def _maximum(y: Floats, v: Floats, inside: Bools, *, restricted: bool) -> Floats
     scores = np.concatenate([score(part, slice(None)) for part in parts])
 
     step, rows = np.nonzero((scores[:-1] > 0) & (scores[1:] <= 0))
-    peaks = _roots(score, rows, grid[step, rows], grid[step + 1, rows])
+    peaks = find_roots(score, rows, grid[step, rows], grid[step + 1, rows])
     flat = np.flatnonzero(scores[0] <= 0)
     rows, peaks = np.concatenate([flat, rows]), np.concatenate([np.zeros(len(flat)), peaks])
     tau2: Floats = high.copy()
@@ -285,51 +281,3 @@ def _log_likelihood(y: Floats, v: Floats, tau2: float, restricted: bool) -> floa
     mean = float(weights @ y[inside]) / float(weights.sum())
     value = float(np.log(weights).sum() - weights @ (y[inside] - mean) ** 2)
     return value - float(np.log(weights.sum())) if restricted else value
-
-
-def _roots(
-    function: Callable[[Floats, NDArray[np.intp]], Floats],
-    rows: NDArray[np.intp],
-    low: Floats,
-    high: Floats,
-) -> Floats:
-    """Solve ``function(x, rows) = 0`` for every row, between a positive and a negative end.
-
-    Chandrupatla's method (1997, doi 10.1016/S0965-9978(96)00051-8): inverse quadratic steps while
-    they pay, bisection otherwise; at most 200 steps, to the last digits of x.
-    """
-    a, b, c = high.copy(), low.copy(), high.copy()
-    if not len(rows):
-        return b
-    f_a, f_b = function(a, rows), function(b, rows)
-    # Rounding can leave the upper end on the wrong side by a hair: it is then the root.
-    found = np.where(f_a >= 0, a, b)
-    active = np.flatnonzero(f_a < 0)
-    a, b, c, f_a, f_b = (part[active] for part in (a, b, c, f_a, f_b))
-    f_c, share = f_a.copy(), np.full(len(active), 0.5)
-    for _ in range(200):
-        if not len(active):
-            break
-        x = a + share * (b - a)
-        f_x = function(x, rows[active])
-        same = np.sign(f_x) == np.sign(f_a)
-        c, f_c = np.where(same, a, b), np.where(same, f_a, f_b)
-        b, f_b = np.where(same, b, a), np.where(same, f_b, f_a)
-        a, f_a = x, f_x
-        nearer = np.abs(f_a) < np.abs(f_b)
-        best = np.where(nearer, a, b)
-        found[active] = best
-        with np.errstate(divide="ignore", invalid="ignore"):
-            least = 2 * np.finfo(float).eps * np.abs(best) / np.abs(b - c)
-            done = (least > 0.5) | (f_a == 0) | (f_b == 0) | (a == b)
-            position, height = (a - b) / (c - b), (f_a - f_b) / (f_c - f_b)
-            safe = (1 - np.sqrt(1 - position) < height) & (height < np.sqrt(position))
-            step = f_a / (f_b - f_a) * f_c / (f_b - f_c)
-            step += (c - a) / (b - a) * f_a / (f_c - f_a) * f_b / (f_c - f_b)
-        share = np.clip(np.where(safe, step, 0.5), least, 1 - least)
-        share = np.where(np.isfinite(share), share, 0.5)
-        keep = ~done
-        active, share = active[keep], share[keep]
-        a, b, c = a[keep], b[keep], c[keep]
-        f_a, f_b, f_c = f_a[keep], f_b[keep], f_c[keep]
-    return found

@@ -23,7 +23,14 @@ from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.censored_fit import best_mu, best_tau2, limit, profile, restricted, root
 from retroevidence.meta.censored_likelihood import Rows, Terms, terms
 from retroevidence.meta.heterogeneity import i2_h2
-from retroevidence.meta.interval import NAN, NO_INTERVAL, Interval, critical_value, two_sided
+from retroevidence.meta.interval import (
+    NAN,
+    NO_INTERVAL,
+    Interval,
+    check_level,
+    critical_value,
+    two_sided,
+)
 from retroevidence.meta.wording import (
     IN_PERCENT,
     RATIOS,
@@ -332,8 +339,7 @@ def pool_censored(
         raise unknown_name("method", method, METHODS)
     if model not in MODELS:
         raise unknown_name("model", model, MODELS)
-    if not 0 < level < 1:
-        raise PoolError(f"level={level} is not between 0 and 1; write 0.95 for 95%.")
+    check_level(level)
     frame, rows, measure, notes = _read(effects)
     if rows.open_side and not rows.sized:
         numbers = _extreme(rows, model, level, notes)

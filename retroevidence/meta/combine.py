@@ -13,7 +13,7 @@ from scipy.special import bdtrc
 from retroevidence._show import Card, p_text, percent
 from retroevidence.errors import PoolError
 from retroevidence.meta.combine_p import Combined, brown, fisher, kost, stouffer
-from retroevidence.meta.interval import Interval
+from retroevidence.meta.interval import Interval, check_level
 
 __all__ = [
     "Combined",
@@ -168,8 +168,7 @@ def proportion(x: int, n: int, level: float = 0.95) -> Proportion:
     """
     if not (float(x).is_integer() and float(n).is_integer() and 0 <= x <= n and n > 0):
         raise PoolError(f"{x} of {n} is not a proportion; give whole numbers with 0 <= x <= n > 0.")
-    if not 0 < level < 1:
-        raise PoolError(f"level={level} is not between 0 and 1; write 0.95 for 95%.")
+    check_level(level)
     # statsmodels is slow to import, and most calls of the library need no proportion.
     from statsmodels.stats.proportion import proportion_confint
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
+from retroevidence.errors import PoolError
+
 #: One NaN object, so that two equal results compare equal field by field.
 NAN = math.nan
 
@@ -33,6 +35,30 @@ class Interval(NamedTuple):
 
 
 NO_INTERVAL = Interval(NAN, NAN)
+
+
+def check_level(level: float) -> None:
+    """Raise if a confidence level is none.
+
+    Parameters
+    ----------
+    level : float
+        Confidence.
+
+    Raises
+    ------
+    PoolError
+        If it is not between 0 and 1.
+
+    Examples
+    --------
+    >>> check_level(95)
+    Traceback (most recent call last):
+        ...
+    retroevidence.errors.PoolError: level=95 is not between 0 and 1; write 0.95 for 95%.
+    """
+    if not 0 < level < 1:
+        raise PoolError(f"level={level} is not between 0 and 1; write 0.95 for 95%.")
 
 
 @lru_cache(maxsize=1024)

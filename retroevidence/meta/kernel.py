@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from retroevidence.errors import PoolError, unknown_name
+from retroevidence.errors import PoolError
+from retroevidence.meta.inputs import check_choices
 from retroevidence.meta.interval import TESTS, critical_value
 from retroevidence.meta.tau2 import METHODS
 
@@ -211,12 +212,7 @@ def chosen_numbers(method: str, test: str, level: float) -> tuple[int, int, floa
     >>> chosen_numbers("DL", "z", 0.95)[:2]
     (1, 0)
     """
-    if method not in METHODS:
-        raise unknown_name("method", method, METHODS)
-    if test not in TESTS:
-        raise unknown_name("test", test, TESTS)
-    if not 0 < level < 1:
-        raise PoolError(f"level={level} is not between 0 and 1; write 0.95 for 95%.")
+    check_choices(method, test, level)
     return list(METHODS).index(method), list(TESTS).index(test), critical_value(level, np.inf)
 
 

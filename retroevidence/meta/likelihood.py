@@ -3,49 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retroevidence.meta.projection import residuals, slack
+from retroevidence.meta.roots import find_root
 
 Floats = NDArray[np.float64]
 
 #: Points between which the likelihood is searched for maxima.
 GRID = 48
 _STEPS = np.linspace(0.0, 1.0, GRID)
-
-
-def find_root(function: Callable[[float], float], low: float, high: float) -> float:
-    """Return where a function falls through 0, to machine precision.
-
-    Parameters
-    ----------
-    function : callable
-        Positive at `low`, negative at `high`.
-    low, high : float
-        The bracket, from 0.
-
-    Returns
-    -------
-    float
-        The root; `high` when rounding has left that end on the wrong side.
-
-    Examples
-    --------
-    >>> find_root(lambda t: 2.0 - t, 0.0, 5.0)
-    2.0
-    """
-    from scipy.optimize import brentq
-
-    if function(high) >= 0:
-        # Rounding can leave the upper bound on the wrong side by a hair: it is then the root.
-        return high
-    tiny = float(np.finfo(float).tiny)
-    # Relative tolerance only: an absolute one would depend on the unit of the outcome.
-    root: float = brentq(function, low, high, xtol=tiny, rtol=8.9e-16, maxiter=500)
-    return root
 
 
 def log_likelihood(yi: Floats, vi: Floats, x: Floats, tau2: float, restricted: bool) -> float:

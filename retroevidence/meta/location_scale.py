@@ -15,10 +15,11 @@ from scipy.special import chdtrc, fdtrc
 
 from retroevidence._show import Card, number, p_text
 from retroevidence.errors import PoolError, unknown_name
+from retroevidence.meta.inputs import assembled, check_choices, one_measure, usable
 from retroevidence.meta.interval import NAN, TESTS, critical_value, two_sided
-from retroevidence.meta.pool import _assemble, _check_choices, _one_measure, _usable
+from retroevidence.meta.likelihood import maximum_likelihood
 from retroevidence.meta.regression import INTERCEPT, check_rank, design_of
-from retroevidence.meta.tau2 import maximum_likelihood, typical_variance, weighted_q
+from retroevidence.meta.tau2 import typical_variance, weighted_q
 from retroevidence.meta.wording import listed, or_none, rounded_coefficients, study_names
 
 Floats = NDArray[np.float64]
@@ -212,10 +213,10 @@ def location_scale(
     """
     if method not in ("REML", "ML"):
         raise unknown_name("method", method, ("REML", "ML"))
-    _check_choices(method, test, level)
-    frame = _assemble(effects, yi, vi, data)
+    check_choices(method, test, level)
+    frame = assembled(effects, yi, vi, data)
     entering = (frame["yi"].notna() & np.isfinite(frame["vi"])).to_numpy()
-    measure = _one_measure(frame)
+    measure = one_measure(frame)
     variance = design_of(scale, frame, entering)
     broken = entering & np.isnan(variance.matrix).any(axis=1)
     location = design_of(mods, frame, entering & ~broken)
@@ -226,7 +227,7 @@ def location_scale(
     names = variance.names
     frame = frame.assign(_row=np.arange(len(frame))).loc[~broken]
     location = replace(location, matrix=location.matrix[~broken])
-    frame, location, more = _usable(frame, location)
+    frame, location, more = usable(frame, location)
     notes += more
     z = variance.matrix[frame["_row"].to_numpy()]
     y, v, x = frame["yi"].to_numpy(float), frame["vi"].to_numpy(float), location.matrix

@@ -10,13 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtrc, fdtrc, ndtr, stdtr
 
-from retroevidence.meta.batch import _roots
 from retroevidence.meta.interval import critical_value
 from retroevidence.meta.kernel import chosen_numbers
-from retroevidence.meta.pool import weighted_fits
 from retroevidence.meta.projection import HIGH
 from retroevidence.meta.regression import INTERCEPT
+from retroevidence.meta.roots import find_roots
 from retroevidence.meta.tau2 import estimate_tau2
+from retroevidence.meta.weighted import weighted_fits
 
 Floats = NDArray[np.float64]
 Wholes = NDArray[np.int64]
@@ -301,7 +301,7 @@ def _balance(values: Floats, squares: Floats, q: Floats) -> Floats:
     tau2 = np.zeros(len(values))
     above = np.flatnonzero(q > df)
     high = squares[above].sum(axis=1) / df
-    tau2[above] = _roots(excess, above, np.zeros(len(above)), high)
+    tau2[above] = find_roots(excess, above, np.zeros(len(above)), high)
     return tau2
 
 
@@ -321,7 +321,7 @@ def _peaks(values: Floats, squares: Floats, own: Floats) -> Floats:
     grid = np.vstack([np.zeros(len(values)), low * (high / low) ** steps])
     scores = np.array([score(point, slice(None)) for point in grid])
     step, rows = np.nonzero((scores[:-1] > 0) & (scores[1:] <= 0))
-    peaks = _roots(score, rows, grid[step, rows], grid[step + 1, rows])
+    peaks = find_roots(score, rows, grid[step, rows], grid[step + 1, rows])
     flat = np.flatnonzero(scores[0] <= 0)
     rows, peaks = np.concatenate([flat, rows]), np.concatenate([np.zeros(len(flat)), peaks])
     height = -np.log(own[rows] + peaks[:, None]).sum(axis=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,19 +11,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtrc, fdtrc
 
-from retroevidence.errors import PoolError, unknown_name
+from retroevidence.meta.inputs import assembled, check_choices, one_measure, plain_numbers, usable
 from retroevidence.meta.interval import (
     NAN,
     NO_INTERVAL,
-    TESTS,
     Interval,
     critical_value,
     two_sided,
 )
 from retroevidence.meta.regression import INTERCEPT, Design, check_rank, design_of
 from retroevidence.meta.result import Fit, Pooled
-from retroevidence.meta.tau2 import METHODS, estimate_tau2
-from retroevidence.meta.wording import listed, study_names
+from retroevidence.meta.tau2 import estimate_tau2
+from retroevidence.meta.weighted import weighted_fits
 
 Floats = NDArray[np.float64]
 
@@ -94,20 +92,20 @@ def pool(
       beside it    z [0.054, 0.554], modified Knapp-Hartung [-0.142, 0.750]
       ...
     """
-    _check_choices(method, test, level)
+    check_choices(method, test, level)
     if effects is None and data is None and mods is None:
-        plain = _plain_numbers(yi, vi)
+        plain = plain_numbers(yi, vi)
         if plain is not None:
             y, v = plain
             design = Design.plain(len(y))
             if len(y) == 1:
                 return _single(None, design, y, v, "", method, level, [])
             return fit_model(None, design, y, v, "", method, test, level, [])
-    frame = _assemble(effects, yi, vi, data)
-    measure = _one_measure(frame)
+    frame = assembled(effects, yi, vi, data)
+    measure = one_measure(frame)
     entering = frame["yi"].notna() & np.isfinite(frame["vi"])
     design = design_of(mods, frame, entering.to_numpy())
-    frame, design, notes = _usable(frame, design)
+    frame, design, notes = usable(frame, design)
     y, v = frame["yi"].to_numpy(float), frame["vi"].to_numpy(float)
     check_rank(design.matrix, design.names)
     if len(y) == 1:
@@ -304,137 +302,6 @@ def _single(
     )
 
 
-# Reading the input ------------------------------------------------------------------------------
-
-
-def _plain_numbers(yi: Any, vi: Any) -> tuple[Floats, Floats] | None:
-    """Return effects and variances that need no word said about them, the common and fast case.
-
-    Anything else (names to keep, gaps, wrong shapes) goes the way that reports it.
-    """
-    if isinstance(yi, pd.Series) or isinstance(vi, pd.Series):
-        return None
-    try:
-        y, v = np.array(yi, dtype=float), np.array(vi, dtype=float)
-    except (TypeError, ValueError):
-        return None
-    if y.ndim != 1 or y.shape != v.shape or not len(y):
-        return None
-    fine = np.isfinite(y).all() and np.isfinite(v).all() and np.minimum.reduce(v) > 0
-    return (y, v) if fine else None
-
-
-def _check_choices(method: str, test: str, level: float) -> None:
-    if method not in METHODS:
-        raise unknown_name("method", method, METHODS)
-    if test not in TESTS:
-        raise unknown_name("test", test, TESTS)
-    if not 0 < level < 1:
-        raise PoolError(f"level={level} is not between 0 and 1; write 0.95 for 95%.")
-
-
-def _assemble(effects: Any, yi: Any, vi: Any, data: pd.DataFrame | None) -> pd.DataFrame:
-    """Bring every form of input to one frame with `yi` and `vi`, keeping the user's index."""
-    if effects is not None:
-        if yi is not None or vi is not None:
-            raise PoolError("give either effects or yi= and vi=, not both.")
-        if not isinstance(effects, (pd.DataFrame, Mapping)):
-            raise PoolError(
-                f"effects is a {type(effects).__name__}; give a DataFrame with columns yi and vi, "
-                "or yi= and vi=."
-            )
-        frame = pd.DataFrame(effects)
-        absent = [name for name in ("yi", "vi") if name not in frame.columns]
-        if absent:
-            raise PoolError(
-                f"effects has no column {', '.join(absent)}; "
-                "make them with effect_size, or rename yours."
-            )
-        if data is not None:
-            _same_length(len(data), len(frame), "data")
-            frame = frame.assign(
-                **{str(c): data[c].to_numpy() for c in data.columns if c not in frame.columns}
-            )
-    else:
-        if yi is None or vi is None:
-            raise PoolError("give effects (a DataFrame with yi and vi), or both yi= and vi=.")
-        values, variances = np.atleast_1d(yi), np.atleast_1d(vi)
-        if variances.size == 1 and values.size > 1:
-            variances = np.full(values.shape, variances[0])
-        _same_length(variances.size, values.size, "vi")
-        if data is not None:
-            _same_length(len(data), values.size, "data")
-            frame = data.assign(yi=values, vi=variances)
-        else:
-            index = yi.index if isinstance(yi, pd.Series) else None
-            frame = pd.DataFrame({"yi": values, "vi": variances}, index=index)
-    if frame["yi"].dtype == float and frame["vi"].dtype == float:
-        return frame
-    try:
-        return frame.assign(yi=frame["yi"].astype(float), vi=frame["vi"].astype(float))
-    except (TypeError, ValueError) as err:
-        raise PoolError(f"yi and vi must be numbers ({err}); convert them first.") from err
-
-
-def _same_length(found: int, wanted: int, what: str) -> None:
-    if found != wanted:
-        raise PoolError(f"{what} has {found} rows for {wanted} effects; give one row per effect.")
-
-
-def _one_measure(frame: pd.DataFrame) -> str:
-    if "measure" not in frame.columns:
-        return ""
-    entering = frame["yi"].notna() & frame["vi"].notna()
-    found = sorted({str(name) for name in frame.loc[entering, "measure"].dropna()} - {""})
-    if len(found) > 1:
-        raise PoolError(
-            f"the effects mix the measures {', '.join(found)}; pool one measure at a time."
-        )
-    return found[0] if found else ""
-
-
-def _usable(frame: pd.DataFrame, design: Design) -> tuple[pd.DataFrame, Design, list[str]]:
-    """Drop what cannot enter, and say which rows and why."""
-    notes: list[str] = []
-    y, v = frame["yi"].to_numpy(float), frame["vi"].to_numpy(float)
-    names = np.array(study_names(frame), dtype=object)
-    for broken, rule in (
-        (np.isinf(y), "yi is infinite; correct it or leave the row out"),
-        (v <= 0, "vi must be above 0; check that it is a variance and not missing"),
-    ):
-        if broken.any():
-            raise PoolError(f"{listed(names[broken])}: {rule}.")
-    missing = np.isnan(y) | ~np.isfinite(v)
-    unmoderated = ~missing & np.isnan(design.matrix).any(axis=1)
-    if missing.any():
-        notes.append(f"Left out, no effect or variance: {listed(names[missing])}.")
-    if unmoderated.any():
-        notes.append(f"Left out, a moderator is missing: {listed(names[unmoderated])}.")
-    keep = ~(missing | unmoderated)
-    if not keep.any():
-        raise PoolError(
-            f"no effect to pool: none of the {len(frame)} rows has both yi and vi"
-            f"{' and every moderator' if design.moderators else ''}; check the filter."
-        )
-    frame = frame.loc[keep]
-    _check_repeats(frame)
-    return frame, replace(design, matrix=design.matrix[keep]), notes
-
-
-def _check_repeats(frame: pd.DataFrame) -> None:
-    if "comparison" not in frame.columns:
-        return
-    keys = [name for name in ("study_id", "comparison") if name in frame.columns]
-    given = frame.loc[frame["comparison"].notna() & (frame["comparison"].astype(str) != ""), keys]
-    repeated = given[given.duplicated(keep="first")].drop_duplicates()
-    if len(repeated):
-        which = [" / ".join(map(str, row)) for row in repeated.itertuples(index=False)]
-        raise PoolError(
-            f"the same comparison enters twice: {listed(np.array(which, dtype=object))}; "
-            "keep one row of each."
-        )
-
-
 # Numbers ----------------------------------------------------------------------------------------
 
 
@@ -457,65 +324,6 @@ def _weighted_fit(
     covariance = np.array([[1 / information]])
     squares = float(weights @ (left * left))
     return beta, covariance, squares / (len(y) - 1), float(beta[0]) ** 2 * information
-
-
-def weighted_fits(
-    y: Floats, v: Floats, x: Floats, tau2: Floats, moderators: list[int]
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Fit a stack of weighted regressions of the same size.
-
-    Parameters
-    ----------
-    y, v : numpy.ndarray, shape (fits, k)
-        Effects and positive variances.
-    x : numpy.ndarray, shape (fits, k, p)
-        Designs of full rank, p below k.
-    tau2 : numpy.ndarray, shape (fits,)
-        Variances between studies; the weights are ``1/(v + tau2)``.
-    moderators : list of int
-        The columns that are tested together, all but the intercept.
-
-    Returns
-    -------
-    beta, covariance, mean_square, explained : numpy.ndarray
-        Coefficients (fits, p), their usual covariance (fits, p, p), the weighted residual mean
-        square and the weighted sum of squares that the moderators explain beyond the rest.
-
-    Notes
-    -----
-    Rows come with the largest weights first, which keeps the digits of all. Residuals and the part
-    of the moderators, whose columns come last, are lengths in the orthonormal basis of the QR
-    decomposition: no coefficient enters them and no covariance is inverted, so columns that are
-    almost the same cost them nothing.
-
-    Examples
-    --------
-    >>> y, v, x = np.array([[1.0, 2.0, 3.0]]), np.ones((1, 3)), np.array([[[1, 0], [1, 1], [1, 2]]])
-    >>> weighted_fits(y, v, x, np.zeros(1), [1])[0].round(12).tolist()
-    [[1.0, 1.0]]
-    """
-    others = [j for j in range(x.shape[2]) if j not in moderators]
-    columns = [*others, *moderators]
-    order = np.argsort(v, axis=1, kind="stable")
-    y, v = np.take_along_axis(y, order, 1), np.take_along_axis(v, order, 1)
-    x = np.take_along_axis(x, order[..., None], 1)[..., columns]
-    level = x[:, :1, 0]
-    shift = np.zeros_like(y[:, :1])
-    if others and (x[..., 0] == level).all():
-        # Effects far from 0 lose their last digits in sums; differences of them do not.
-        shift = y[:, :1]
-    root = 1 / np.sqrt(v + tau2[:, None])
-    basis, upper = np.linalg.qr(root[..., None] * x)
-    loaded = root * (y - shift)
-    part = np.swapaxes(basis, 1, 2) @ loaded[..., None]
-    left = loaded - (basis @ part)[..., 0]
-    beta = np.linalg.solve(upper, part)[..., 0]
-    beta[:, :1] += shift / np.where(shift == 0, 1, level)
-    back = np.argsort(columns)
-    inverse = np.linalg.inv(upper)[:, back]
-    mean_square = np.sum(left * left, axis=1) / (x.shape[1] - x.shape[2])
-    explained = np.sum(part[:, len(others) :, 0] ** 2, axis=1)
-    return beta[:, back], inverse @ np.swapaxes(inverse, 1, 2), mean_square, explained
 
 
 def _inflation(test: str, mean_square: float) -> float:

@@ -13,7 +13,7 @@ from scipy.special import ndtr, stdtr
 
 from retroevidence._show import Card, percent
 from retroevidence.errors import PoolError, unknown_name
-from retroevidence.meta.interval import Interval, critical_value
+from retroevidence.meta.interval import Interval, check_level, critical_value
 from retroevidence.meta.quadratic import quadratic_tails
 from retroevidence.meta.tau2 import weighted_q
 from retroevidence.meta.tau2_intervals import heterogeneity_weights
@@ -86,8 +86,7 @@ def prediction_interval(
     if kind not in KINDS:
         raise unknown_name("prediction interval", kind, KINDS)
     level = pooled.level if level is None else level
-    if not 0 < level < 1:
-        raise PoolError(f"level={level} is not between 0 and 1; write 0.95 for 95%.")
+    check_level(level)
     _needs_plain_mean(pooled)
     _, lost, error = KINDS[kind]
     if pooled.k <= lost:

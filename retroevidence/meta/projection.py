@@ -18,8 +18,24 @@ Floats = NDArray[np.float64]
 HIGH, VERY_HIGH = 0.9, 1 - 1e-4
 
 
-def _others(values: Floats) -> Floats:
-    """Return, for each entry, the sum of all other entries, without losing digits."""
+def sum_of_others(values: Floats) -> Floats:
+    """Return, for each entry, the sum of all other entries, without losing digits.
+
+    Parameters
+    ----------
+    values : numpy.ndarray, shape (..., k)
+        Not negative.
+
+    Returns
+    -------
+    numpy.ndarray, shape (..., k)
+        Sums along the last axis.
+
+    Examples
+    --------
+    >>> sum_of_others(np.array([1e20, 1.0, 2.0])).tolist()
+    [3.0, 1e+20, 1e+20]
+    """
     if values.ndim == 1:
         total = np.add.reduce(values)
         if np.maximum.reduce(values) <= total / 2:
@@ -84,7 +100,7 @@ def slack(weights: Floats, x: Floats) -> Floats:
     """
     if x.shape[1] == 1:
         parts = weights * x[:, 0] ** 2
-        return np.asarray(_others(parts) / np.add.reduce(parts, axis=-1, keepdims=True))
+        return np.asarray(sum_of_others(parts) / np.add.reduce(parts, axis=-1, keepdims=True))
     scaled = np.sqrt(weights)[..., None] * x
     leverage = (np.linalg.qr(scaled)[0] ** 2).sum(axis=-1)
     left = np.clip(1 - leverage, 0, 1)
@@ -146,9 +162,9 @@ def quadratic_variance(weights: Floats, x: Floats, variance: Floats) -> float:
     if x.shape[1] == 1:
         parts = weights * x[:, 0] ** 2
         total = float(np.add.reduce(parts))
-        left = size * _others(parts) / total
+        left = size * sum_of_others(parts) / total
         loaded = size * parts / total
-        return 2 * (float(left @ left) + float(loaded @ _others(loaded)))
+        return 2 * (float(left @ left) + float(loaded @ sum_of_others(loaded)))
     diagonal = float(np.sum((size * slack(weights, x)) ** 2))
     q = np.linalg.qr(np.sqrt(weights)[:, None] * x)[0]
     leverage = (q**2).sum(axis=1)

@@ -14,8 +14,9 @@ from scipy.special import chdtrc, fdtrc
 
 from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.errors import PoolError
+from retroevidence.meta.inputs import assembled
 from retroevidence.meta.interval import NAN, TESTS
-from retroevidence.meta.pool import _assemble, describe, fit_model, pool
+from retroevidence.meta.pool import describe, fit_model, pool
 from retroevidence.meta.regression import Design
 from retroevidence.meta.result import Fit, Pooled
 from retroevidence.meta.tau2 import generalised_q
@@ -209,7 +210,7 @@ def subgroups(
         all  5   0.5399  [0.2359, 0.8439]  0.0957
     <BLANKLINE>
     """
-    frame = _assemble(effects, yi, vi, None)
+    frame = assembled(effects, yi, vi, None)
     labels, name = _labels(by, frame)
     grouped = labels.notna().to_numpy()
     entering = grouped & (frame["yi"].notna() & np.isfinite(frame["vi"])).to_numpy()

@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retroevidence.errors import unknown_name
-from retroevidence.meta.likelihood import find_root as find_root
-from retroevidence.meta.likelihood import log_likelihood as log_likelihood
-from retroevidence.meta.likelihood import maximum_likelihood as maximum_likelihood
-from retroevidence.meta.projection import _others as _others
+from retroevidence.meta.likelihood import maximum_likelihood
 from retroevidence.meta.projection import quadratic_variance, residuals, slack, trace
+from retroevidence.meta.roots import find_root
 
 Floats = NDArray[np.float64]
 

@@ -16,15 +16,11 @@ from scipy.special import chdtri, ndtri
 from retroevidence._show import Card, interval, number, percent
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.heterogeneity import i2_h2, q_profile
-from retroevidence.meta.interval import Interval
+from retroevidence.meta.interval import Interval, check_level
+from retroevidence.meta.likelihood import log_likelihood, maximum_likelihood
 from retroevidence.meta.quadratic import quadratic_tails
-from retroevidence.meta.tau2 import (
-    find_root,
-    log_likelihood,
-    maximum_likelihood,
-    typical_variance,
-    weighted_q,
-)
+from retroevidence.meta.roots import find_root
+from retroevidence.meta.tau2 import typical_variance, weighted_q
 from retroevidence.meta.wording import decimals, or_none
 
 if TYPE_CHECKING:
@@ -174,8 +170,7 @@ def tau2_interval(
     if kind not in KINDS:
         raise unknown_name("tau² interval", kind, KINDS)
     level = pooled.level if level is None else level
-    if not 0 < level < 1:
-        raise PoolError(f"level={level} is not between 0 and 1; write 0.95 for 95%.")
+    check_level(level)
     if not (a >= 0 and math.isfinite(a)):
         raise PoolError(f"a={a} cannot enter the weights 1/(vi + a); give a number from 0.")
     if pooled.method == "CE" or math.isnan(pooled.tau2):

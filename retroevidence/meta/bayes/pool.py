@@ -16,7 +16,8 @@ from retroevidence.errors import PoolError
 from retroevidence.meta.bayes.model import Model
 from retroevidence.meta.bayes.priors import MuPrior, TauPrior
 from retroevidence.meta.bayes.result import PooledBayes
-from retroevidence.meta.pool import _assemble, _one_measure, _usable
+from retroevidence.meta.inputs import assembled, one_measure, usable
+from retroevidence.meta.interval import check_level
 from retroevidence.meta.regression import design_of
 
 
@@ -85,11 +86,10 @@ def pool_bayes(
         raise PoolError(
             f"mu_prior is a {type(mu_prior).__name__}; give normal(mean, sd) or leave it out."
         )
-    if not 0 < level < 1:
-        raise PoolError(f"level={level} is not between 0 and 1; write 0.95 for 95%.")
-    frame = _assemble(effects, yi, vi, None)
-    measure = _one_measure(frame)
-    frame, _, notes = _usable(frame, design_of(None, frame))
+    check_level(level)
+    frame = assembled(effects, yi, vi, None)
+    measure = one_measure(frame)
+    frame, _, notes = usable(frame, design_of(None, frame))
     model = Model(frame["yi"].to_numpy(float), frame["vi"].to_numpy(float), tau_prior, mu_prior)
     if not tau_prior.proper and model.tail <= 1:
         raise PoolError(

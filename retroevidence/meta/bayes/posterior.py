@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import ndtr, ndtri
 
-from retroevidence.errors import PoolError, unknown_name
+from retroevidence.errors import unknown_name
 from retroevidence.meta.bayes.grid import Grid
-from retroevidence.meta.interval import NAN, Interval
+from retroevidence.meta.interval import NAN, Interval, check_level
 
 Floats = NDArray[np.float64]
 
@@ -92,8 +92,7 @@ class Posterior(ABC):
         >>> [round(limit, 4) for limit in known.interval(0.5, "shortest")]
         [-0.6745, 0.6745]
         """
-        if not 0 < level < 1:
-            raise PoolError(f"level={level} is not between 0 and 1; write 0.95 for 95%.")
+        check_level(level)
         if kind not in KINDS:
             raise unknown_name("kind of interval", kind, KINDS)
         tail = self._lower_tail(level) if kind == "shortest" else (1 - level) / 2

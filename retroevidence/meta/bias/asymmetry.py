@@ -26,8 +26,8 @@ from retroevidence.meta.bias.result import (
 from retroevidence.meta.bias.weighted_line import weighted_line
 from retroevidence.meta.interval import NAN, NO_INTERVAL, Interval
 from retroevidence.meta.pool import pool
+from retroevidence.meta.projection import sum_of_others
 from retroevidence.meta.result import Pooled
-from retroevidence.meta.tau2 import _others
 from retroevidence.meta.wording import decimals
 
 Floats = NDArray[np.float64]
@@ -319,7 +319,7 @@ def begg(effects: Effects) -> Asymmetry:
     weights = 1 / v
     total = float(weights.sum())
     # v - 1/total without the cancellation when one study holds nearly all the weight.
-    spread = v * _others(weights) / total
+    spread = v * sum_of_others(weights) / total
     adjusted = (y - float(weights @ y) / total) / np.sqrt(spread)
     tied = len(np.unique(adjusted)) < len(y) or len(np.unique(v)) < len(v)
     exact = not tied and pooled.k <= _EXACT

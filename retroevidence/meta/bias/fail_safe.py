@@ -12,7 +12,7 @@ from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.bias.result import BiasResult, Effects, plain_mean
 from retroevidence.meta.interval import NAN, NO_INTERVAL, Interval, two_sided
 from retroevidence.meta.result import Pooled
-from retroevidence.meta.tau2 import find_root
+from retroevidence.meta.roots import find_root
 from retroevidence.meta.wording import decimals
 
 KINDS = {

@@ -12,8 +12,10 @@ from scipy.special import gammainc
 from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.meta.bias.result import BiasResult, Effects, few, plain_mean
 from retroevidence.meta.interval import Interval
+from retroevidence.meta.projection import sum_of_others
 from retroevidence.meta.result import Pooled
-from retroevidence.meta.tau2 import _others, estimate_tau2, find_root
+from retroevidence.meta.roots import find_root
+from retroevidence.meta.tau2 import estimate_tau2
 from retroevidence.meta.wording import decimals
 
 Floats = NDArray[np.float64]
@@ -139,18 +141,18 @@ class _Tail:
         w, d = 1 / v / whole, (v + tau2) * whole
         self.df = pooled.k - 1
         self.square = float(w @ w)
-        self.spread = float(w @ _others(w))
+        self.spread = float(w @ sum_of_others(w))
         scaled = float(w**2 @ d)
         self.variance = scaled / whole
         self.scaled = scaled
         c = w * d / math.sqrt(scaled)
         u = w * c - w * float(w @ c)
         bent, turned = float(c @ u), float(d @ u**2)
-        first = float((w * d) @ (_others(w)))
+        first = float((w * d) @ (sum_of_others(w)))
         # tr(ADAD) with A = W - ww', summed without cancellation off the diagonal.
-        own = (w * d * _others(w)) ** 2
+        own = (w * d * sum_of_others(w)) ** 2
         part = w**2 * d
-        second = float(own.sum() + (part @ _others(part)))
+        second = float(own.sum() + (part @ sum_of_others(part)))
         self.mean = (first - bent, bent)
         self.var = (
             2 * (second - 2 * turned + bent**2),

@@ -19,7 +19,14 @@ from retroevidence.meta.counts.glmm_kernels import (
 )
 from retroevidence.meta.counts.glmm_result import PooledGLMM
 from retroevidence.meta.counts.tables import RATES, SINGLE, TABLES, Counts, informative, read_counts
-from retroevidence.meta.interval import NAN, NO_INTERVAL, Interval, critical_value, two_sided
+from retroevidence.meta.interval import (
+    NAN,
+    NO_INTERVAL,
+    Interval,
+    check_level,
+    critical_value,
+    two_sided,
+)
 
 #: Measures, the columns they need, and their models, the default one first.
 MEASURES = {
@@ -185,8 +192,7 @@ def _choices(measure: str, model: str | None, level: float) -> tuple[tuple[str, 
     columns, models = MEASURES[measure]
     if model is not None and model not in models:
         raise unknown_name(f"model for {measure}", model, models)
-    if not 0 < level < 1:
-        raise PoolError(f"level={level} is not between 0 and 1; write 0.95 for 95%.")
+    check_level(level)
     return columns, models[0] if model is None else model
 
 

@@ -23,7 +23,7 @@ from retroevidence.meta.counts.tables import (
     own_effects,
     read_counts,
 )
-from retroevidence.meta.interval import NAN, Interval, critical_value, two_sided
+from retroevidence.meta.interval import NAN, Interval, check_level, critical_value, two_sided
 from retroevidence.meta.wording import RATIOS, decimals, flattened, listed, study_names
 
 Floats = NDArray[np.float64]
@@ -277,8 +277,7 @@ def _check(measure: str, method: str, level: float) -> None:
         raise unknown_name("method for counts", method, METHODS)
     if method == "Peto" and measure != "OR":
         raise PoolError(f'Peto\'s method gives odds ratios, not {measure}; use method="MH".')
-    if not 0 < level < 1:
-        raise PoolError(f"level={level} is not between 0 and 1; write 0.95 for 95%.")
+    check_level(level)
 
 
 def _mantel_haenszel(counts: Counts, measure: str) -> tuple[float, float, Floats, list[str]]:

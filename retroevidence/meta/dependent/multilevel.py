@@ -13,7 +13,14 @@ from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.dependent.clustered import Clustered, read_clustered
 from retroevidence.meta.dependent.multilevel_fit import LevelFit, fit_levels
 from retroevidence.meta.dependent.multilevel_result import PooledMultilevel, Shares, Sigma2
-from retroevidence.meta.interval import NAN, NO_INTERVAL, Interval, critical_value, two_sided
+from retroevidence.meta.interval import (
+    NAN,
+    NO_INTERVAL,
+    Interval,
+    check_level,
+    critical_value,
+    two_sided,
+)
 from retroevidence.meta.regression import INTERCEPT
 
 LIKELIHOODS = {"REML": "restricted maximum likelihood", "ML": "maximum likelihood"}
@@ -106,8 +113,7 @@ def pool_multilevel(
         raise unknown_name("method", method, LIKELIHOODS)
     if test not in TESTS:
         raise unknown_name("test", test, TESTS)
-    if not 0 < level < 1:
-        raise PoolError(f"level={level} is not between 0 and 1; write 0.95 for 95%.")
+    check_level(level)
     if rho is not None and V is not None:
         raise PoolError("give either rho= or V=; make V with the correlation you mean.")
     data = read_clustered(effects, cluster=cluster, yi=yi, vi=vi, mods=mods, V=V)

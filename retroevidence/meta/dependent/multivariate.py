@@ -23,7 +23,7 @@ from retroevidence.meta.dependent.multilevel import LIKELIHOODS, TESTS
 from retroevidence.meta.dependent.multivariate_fit import STRUCTURES, between, directions
 from retroevidence.meta.dependent.robust import Robust, robust
 from retroevidence.meta.dependent.sandwich import LinearFit
-from retroevidence.meta.interval import NAN, Interval, critical_value, two_sided
+from retroevidence.meta.interval import NAN, Interval, check_level, critical_value, two_sided
 from retroevidence.meta.regression import Design
 from retroevidence.meta.wording import decimals, listed, or_none
 
@@ -111,8 +111,7 @@ def pool_multivariate(
     ):
         if chosen not in known:
             raise unknown_name(kind, chosen, known)
-    if not 0 < level < 1:
-        raise PoolError(f"level={level} is not between 0 and 1; write 0.95 for 95%.")
+    check_level(level)
     if (V is None) == (rho is None):
         raise PoolError(
             "give the covariance of the sampling errors as V=, or their correlation within a "
