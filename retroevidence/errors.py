@@ -78,9 +78,13 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameEr
     --------
     >>> print(unknown_name("table", "arm", ["arms", "claims"]))
     no table is called 'arm'; did you mean 'arms'? Known: arms, claims.
+    >>> print(unknown_name("measure", "smd", ["MD", "SMD"]))
+    no measure is called 'smd'; did you mean 'SMD'? Known: MD, SMD.
     """
     names = sorted(known)
-    near = get_close_matches(str(name), names, n=3)
+    # Most misspelt names differ in case only: "smd" means "SMD".
+    same = [one for one in names if one.casefold() == str(name).casefold()]
+    near = same or get_close_matches(str(name), names, n=3)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
     listed = f" Known: {', '.join(names)}." if len(names) <= 40 else f" There are {len(names)}."
     return UnknownNameError(f"no {kind} is called {name!r}{hint}{listed}")

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from retroevidence.effects.assemble import COLUMNS, assemble, pair
+from retroevidence.effects.assemble import COLUMNS, assemble
+from retroevidence.effects.comparisons import pair
 from retroevidence.errors import EffectError, UnknownNameError
 
 ARM = dict.fromkeys(

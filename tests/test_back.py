@@ -141,6 +141,14 @@ def test_tables_keep_their_index_and_mix_measures():
     assert narrow.loc["Bo", "ci_high"] < turned.loc["Bo", "ci_high"]
 
 
+def test_a_series_keeps_its_index():
+    turned = back_transform(pd.Series([0.0, np.nan], index=["Ada", "Bo"]), measure="OR")
+    assert turned.index.tolist() == ["Ada", "Bo"]
+    assert turned["Ada"] == 1
+    nullable = back_transform(pd.Series([0, None], dtype="Int64"), measure="OR")
+    assert np.isnan(nullable[1])
+
+
 def test_summaries_turn_every_limit():
     table = pd.DataFrame(
         {"estimate": [0.0], "ci_low": [-1.0], "ci_high": [1.0], "pi_low": [-2.0], "pi_high": [2.0]}
@@ -170,6 +178,18 @@ def test_every_measure_has_a_way_or_says_why_not():
         (lambda: back_transform(0.1, measure="PFT"), "PFT needs n"),
         (lambda: back_transform(0.1, measure="OR", level=95), "write 0.95"),
         (lambda: back.harmonic_mean([3, 0]), "n is 0"),
+        (lambda: back.harmonic_mean([]), "n is empty"),
+        (lambda: back_transform(["a"], measure="OR"), "what holds something that is not a number"),
+        (lambda: back_transform({"yi": [1]}, measure="OR"), "what holds something that is not"),
+        (
+            lambda: back_transform(pd.DataFrame({"yi": ["a"], "vi": [1]}), measure="OR"),
+            "column 'yi' holds something that is not a number",
+        ),
+        (
+            lambda: back_transform(pd.DataFrame({"yi": [1.0], "vi": [-1.0]}), measure="OR"),
+            "vi is -1; it must be at least 0",
+        ),
+        (lambda: back_transform([0.1, 0.2], measure="PFT", n=[9, 9, 9]), "do not fit together"),
     ],
 )
 def test_refusals(call, message):

@@ -183,6 +183,29 @@ def test_studies_one_by_one_and_missing_ones():
     assert [f.name for f in fit_families(50, 1.0, (-3.0, 6.0), None)] == ["normal"]
 
 
+@pytest.mark.parametrize(("n", "low", "high"), [(3, 2, 9), (2, 2, 9), (10, 0.1, 40)])
+def test_a_fit_that_the_reported_range_forbids_is_no_estimate(n, low, high):
+    # The log-normal through 2, 4 and 9 as quantiles of three people has a mean of 21.
+    assert np.isnan(mean_sd_from_skewed_quantiles(n, 4, low=low, high=high)).all()
+    bent = mean_sd_from_skewed_quantiles(n, 4, low=low, high=high, method="box-cox")
+    assert low < bent[0] < high
+    assert bent[1] <= (high - low) / 2 * np.sqrt(n / (n - 1))
+
+
+def test_both_answers_have_the_shape_of_all_numbers():
+    mean, sd = mean_sd_from_quantiles(50, [9, 10, np.nan], q1=4, q3=15)
+    assert mean.shape == sd.shape == (3,)
+    assert sd[0] == sd[1]
+    assert np.isnan([mean[2], sd[2]]).all()
+
+
+def test_a_register_of_a_whole_country_does_not_fill_the_memory():
+    mean, sd = mean_sd_from_skewed_quantiles(2e9, 100, q1=90, q3=110, method="box-cox")
+    # Power 1: the closed form for a normal outcome.
+    assert mean == pytest.approx(100, rel=1e-9)
+    assert sd == pytest.approx(20 / (2 * stats.norm.ppf(0.75)), rel=1e-6)
+
+
 @pytest.mark.parametrize("n", [20, 101, 400])
 def test_skewness_test_keeps_its_level(n):
     rng = np.random.default_rng(n)
@@ -276,6 +299,15 @@ def test_smd_of_a_crossover_agrees_with_its_measure():
     assert vi == pytest.approx(2 * 0.43 * (1 / 400 + yi**2 / 800), rel=RTOL)
 
 
+def test_numbers_that_are_missing_in_a_table_count_as_not_given():
+    row = {"difference": 2.0, "m1": np.nan, "m2": np.nan, "se": np.nan, "t": 2.5, "p": np.nan}
+    assert paired_difference(16, **row).how == "paired t"
+    assert paired_difference(16, **row).se == 0.8
+    # Sums of large means are rounded: in units of a millionth the same difference is the same.
+    million = paired_difference(16, difference=0.1, m1=1e6 + 0.1, m2=1e6, se=1.0)
+    assert million.estimate == 0.1
+
+
 # The correlation between two times -----------------------------------------------------------
 
 
@@ -305,6 +337,27 @@ def test_r_is_the_mean_of_fishers_z():
     assert "2 of 4 rows gave no correlation" in repr(found)
     assert "<table>" in found._repr_html_()
     assert found.summary.loc[0, "k"] == 2
+
+
+def test_r_from_published_studies():
+    # dat.lehmann2018 of metadat 1.2-0, rows 3, 7 and 8 of the studies within people: SDs of red,
+    # control and difference, n (the last left out here), and the correlation the table has.
+    table = pd.DataFrame(
+        {
+            "sd1": [1.18, 0.9008, 0.7486],
+            "sd2": [1.13, 0.8494, 0.73018],
+            "sd_change": [0.63, 0.3614, 0.60574],
+            "n": pd.array([39, 25, None], dtype="Int64"),
+            "reported": [0.856, 0.920, 0.660],
+        }
+    )
+    found = estimate_r(table)
+    # Two or four digits of the SDs give two of r.
+    np.testing.assert_allclose(found.studies["r"], table["reported"], atol=0.01)
+    assert found.k == 2
+    assert found.studies["note"].tolist() == ["", "", "a number is missing"]
+    perfect = pd.DataFrame({"sd1": [2.0, 8], "sd2": [1.0, 8.5], "sd_change": [1.0, 7], "n": 20})
+    assert estimate_r(perfect).studies["note"][0] == "a perfect correlation has no Fisher's z"
 
 
 # SDs that look like standard errors ----------------------------------------------------------
@@ -366,6 +419,17 @@ def test_within_a_study():
         (lambda: paired_difference(16, difference=1, m1=3, m2=1, t=2), "give one of them"),
         (lambda: paired_difference(16, difference=1), "nothing tells the spread"),
         (lambda: paired_difference(16, difference=1, t=0), "leaves the spread unknown"),
+        (lambda: paired_difference(None, difference=1, t=2), "n is missing"),
+        (lambda: paired_difference(16, difference=[1, 2], t=2), "difference holds 2 values"),
+        (lambda: paired_difference(16, difference="x", t=2), "difference holds something that"),
+        (lambda: paired_difference(16, difference=1, low=-3, high=-1), "lies outside its interval"),
+        (lambda: smd_crossover(1, [1, 2], [1, 2, 3], 9, r=0.5), "do not fit together"),
+        (lambda: estimate_r(None), "estimate_r takes a DataFrame"),
+        (lambda: estimate_r(pd.DataFrame({"sd1": ["a"]})), "column 'sd1' holds something that"),
+        (lambda: looks_like_se([1, 2, 3], [9, 9]), "do not fit together"),
+        (lambda: skewness(20, np.inf, q1=1, q3=4), "median is inf; a number must be finite"),
+        (lambda: arms.split_control(30, arms="2"), "shared by 2 arms at least"),
+        (lambda: arms.combine_all_arms([9, 9], [1, 2, 3], 1), "do not fit together"),
         (lambda: paired_difference(16, difference=1, sd1=2, sd2=2, r=1), "leave no spread"),
         (lambda: estimate_r(pd.DataFrame({"sd1": [1]})), "no column is called 'sd2'"),
         (

@@ -14,11 +14,15 @@ from scipy.stats import norm
 from retroevidence.effects.from_table import effect_sizes
 from retroevidence.effects.measures import MEASURES, effect_size, hedges_j, measures
 from retroevidence.errors import EffectError, UnknownNameError
+from retroevidence.meta.wording import RATIOS
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = json.loads((GOLDEN / "acceptance.json").read_text(encoding="utf-8"))
 # metafor 3.8-1 on 25 made-up, nasty studies per family: tests/golden/measures.R says how.
 GRID = json.loads((GOLDEN / "measures.json").read_text(encoding="utf-8"))
+# metafor 3.8-1 on matched pairs: tests/golden/matched.R says how.
+MATCHED = json.loads((GOLDEN / "matched.json").read_text(encoding="utf-8"))
+PAIRS_MEASURES = ("MPRD", "MPRR", "MPOR", "MPORC", "MPPETO")
 CLOSED = json.loads((GOLDEN / "closed_forms.json").read_text(encoding="utf-8"))["measures"]
 
 # Closed forms: both sides carry 15 printed digits, and the logarithm of a ratio near one loses two.
@@ -154,6 +158,121 @@ def test_common_language_effect_size():
     assert effect_size("CLES", **small)[1] == pytest.approx(wanted, rel=1e-6)
 
 
+@pytest.mark.parametrize("measure", PAIRS_MEASURES)
+@pytest.mark.parametrize("family", ["plain", "none", "all"])
+def test_matched_pairs_of_metafor(family, measure):
+    inputs = MATCHED["inputs"]["plain" if family == "plain" else "pairs"]
+    options = {} if family == "plain" else {"to": family}
+    yi, vi = effect_size(measure, **inputs, **options)
+    golden = MATCHED[family][measure]
+    wanted, spread = np.array(golden["yi"], float), np.array(golden["vi"], float)
+    # Ours gives no effect of variance 0.
+    none = ~(spread > 0)
+    wanted[none], spread[none] = np.nan, np.nan
+    np.testing.assert_allclose(yi, wanted, rtol=RTOL, atol=1e-15)
+    # With a million of pairs that agree the variance of MPOR is a small difference of large terms:
+    # each side keeps ten digits of it.
+    np.testing.assert_allclose(vi, spread, rtol=1e-9 if measure == "MPOR" else RTOL)
+
+
+@pytest.mark.parametrize("measure", ["MPRD", "MPRR", "MPOR"])
+def test_margins_with_their_correlation_are_the_pairs(measure):
+    margins, pairs = MATCHED["inputs"]["margins"], MATCHED["inputs"]["plain"]
+    got = effect_size(measure, **margins)
+    np.testing.assert_allclose(got, effect_size(measure, **pairs), rtol=1e-9)
+    if measure == "MPOR":
+        golden = MATCHED["margins"]["MPOR"]
+        np.testing.assert_allclose(got, [golden["yi"], golden["vi"]], rtol=1e-9)
+    # Without correlation the arms might as well be different people.
+    apart = {"MPRD": "RD", "MPRR": "RR", "MPOR": "OR"}[measure]
+    x1, x2, n = (np.array(margins[name]) for name in ("x1", "x2", "n"))
+    np.testing.assert_allclose(
+        effect_size(measure, x1=x1, x2=x2, n=n, r=0),
+        effect_size(apart, a=x1, n1=n, c=x2, n2=n),
+        rtol=1e-9,
+    )
+
+
+def test_pairs_are_corrected_only_where_the_measure_needs_it():
+    rare = {"a": 0, "b": 3, "c": 1, "d": 36}
+    for measure in PAIRS_MEASURES:
+        np.testing.assert_allclose(
+            effect_size(measure, **rare), effect_size(measure, **rare, to="none"), rtol=RTOL
+        )
+    one_way = {"a": 4, "b": 3, "c": 0, "d": 9}
+    assert effect_size("MPORC", **one_way)[0] == pytest.approx(np.log(7), rel=RTOL)
+    assert effect_size("MPPETO", **one_way)[0] == 2
+    assert effect_size("MPRR", **one_way)[0] == pytest.approx(np.log(7 / 4), rel=RTOL)
+    agree = {"a": [9, 0], "b": 0, "c": 0, "d": [11, 12]}
+    assert np.isnan([effect_size(m, **agree)[0] for m in ("MPORC", "MPPETO")]).all()
+    assert effect_size("MPRD", **agree)[0].tolist() == [0, 0]
+    assert np.isnan(effect_size("MPOR", **agree)[0]).tolist() == [False, True]
+    assert np.isnan(effect_size("MPOR", **agree, to="none")[0]).all()
+
+
+def test_pairs_in_a_table():
+    table = pd.DataFrame(
+        {
+            "a": [4, 9, 0, np.nan, 4],
+            "b": [7, 0, 0, np.nan, 3],
+            "c": [3, 0, 0, np.nan, 0],
+            "d": [20, 11, 12, np.nan, 9],
+            "events1": [np.nan, np.nan, np.nan, 11, np.nan],
+            "events2": 7,
+            "people": 34,
+        },
+        index=list("vwxyz"),
+    )
+    margins = {"x1": "events1", "x2": "events2", "n": "people", "r": 0.2}
+    found = effect_sizes("MPOR", table, **margins)
+    assert found["note"].tolist() == [
+        "",
+        "0.5 added to each kind of pairs: a condition has no event or only events, or no pair "
+        "differs",
+        "no event under either condition says nothing about a ratio",
+        "from x1 x2 n r",
+        "",
+    ]
+    assert found.loc["y", "yi"] == effect_size("MPOR", x1=11, x2=7, n=34, r=0.2)[0]
+    conditional = effect_sizes("MPORC", table)["note"]
+    assert "no pair differs" in conditional["w"]
+    assert conditional["z"] == "0.5 added to each kind of pairs: pairs differ one way only"
+    none = effect_sizes("MPOR", table.assign(events1=0), **margins)
+    assert none.loc["y", "note"] == "from x1 x2 n r; 0.5 added to each cell: one is zero"
+    both = effect_sizes("MPOR", table.assign(events1=0, events2=0), **margins)
+    assert both.loc["y", "note"].endswith(
+        "no event under either condition says nothing about a ratio"
+    )
+
+
+def test_an_effect_of_variance_0_is_none_and_says_so():
+    # One of them would make the pool refuse all studies, or take all the weight.
+    table = pd.DataFrame({"r": [1.0, 0.4], "n": [9, 20]})
+    found = effect_sizes("COR", table)
+    assert found["note"].tolist() == [
+        "not defined: its variance would be 0, and take all the weight",
+        "",
+    ]
+    assert np.isnan(found["yi"]).tolist() == [True, False]
+    for measure, numbers in {
+        "MC": {"m1": 2, "m2": 1, "sd1": 3, "sd2": 3, "n": 9, "r": 1},
+        "RD": {"a": 0, "n1": 9, "c": 0, "n2": 9, "to": "none"},
+        "PR": {"x": 0, "n": 9, "to": "none"},
+        "ARAW": {"alpha": 1, "m": 4, "n": 9},
+    }.items():
+        assert np.isnan(effect_size(measure, **numbers)).all(), measure
+
+
+@pytest.mark.parametrize("n", [1e5, 1e8, 1e12])
+def test_the_factor_of_huge_groups_keeps_its_digits(n):
+    # Series of the ratio of gamma functions (Abramowitz & Stegun 6.1.47); the next term is below
+    # 1e-20.
+    wanted = 1 - 3 / (4 * n) - 7 / (32 * n**2) - 9 / (128 * n**3)
+    assert hedges_j(n) == pytest.approx(wanted, rel=1e-15)
+    # Both formulas meet where one takes over; the difference of logarithms is good to 1e-11 there.
+    assert hedges_j(25_001) == pytest.approx(1 - 3 / 1e5 - 7 / (32 * 25_001**2), rel=1e-8)
+
+
 def test_gen_passes_through_and_refuses_an_impossible_variance():
     yi, vi = effect_size("GEN", yi=[0.1, np.nan], vi=[0.2, 0.1])
     assert yi[0] == 0.1
@@ -166,7 +285,7 @@ def test_gen_passes_through_and_refuses_an_impossible_variance():
 def test_every_measure_is_compared_with_a_number_from_outside():
     compared = {*CLOSED, *CASES["morris2008"]["measures"], "PFT"}
     compared |= {"SMD", "MD", "SMDH", "ROM", "VR", "CVR"}
-    compared |= {measure for _, measure in IN_GRID}
+    compared |= {measure for _, measure in IN_GRID} | set(MATCHED["plain"])
     # metafor 3.8-1 lacks CLES, and GEN is no computation; both have tests of their own.
     assert compared | {"CLES", "GEN"} == set(MEASURES)
 
@@ -243,8 +362,9 @@ def test_swapping_arms_of_means(one):
     for measure in ("MD", "SMD", "SMDH", "ROM", "VR", "CVR", "D2OR", "D2ORN", "CLES"):
         a, b = effect_size(measure, **one), effect_size(measure, **two)
         mirrored = 1 - b[0] if measure == "CLES" else -b[0]
-        assert a[0] == pytest.approx(mirrored, **near)
-        assert a[1] == pytest.approx(b[1], **near)
+        # Groups 28 SDs apart and more leave CLES no variance in floating point.
+        assert a[0] == pytest.approx(mirrored, **near, nan_ok=measure == "CLES")
+        assert a[1] == pytest.approx(b[1], **near, nan_ok=measure == "CLES")
 
 
 @quick
@@ -261,8 +381,9 @@ def test_the_unit_of_the_outcome(one, unit):
             before = effect_size(measure, **one, **form)
             after = effect_size(measure, **other, **form)
             size = unit**power
-            assert after[0] / size == pytest.approx(before[0], **near)
-            assert after[1] / size**2 == pytest.approx(before[1], **near)
+            gone = {"nan_ok": measure == "CLES"}
+            assert after[0] / size == pytest.approx(before[0], **near, **gone)
+            assert after[1] / size**2 == pytest.approx(before[1], **near, **gone)
 
 
 @quick
@@ -273,6 +394,25 @@ def test_swapping_arms_and_events_of_counts(one):
     for measure in ("OR", "RR", "RD", "PETO", "AS", "PHI", "OR2D", "OR2DN"):
         yi, vi = effect_size(measure, **one)
         for swapped in (arms, other) if measure != "RR" else (arms,):
+            back = effect_size(measure, **swapped)
+            assert back[0] == pytest.approx(-yi, **near, nan_ok=True)
+            assert back[1] == pytest.approx(vi, **near, nan_ok=True)
+
+
+few = st.integers(0, 30)
+
+
+@quick
+@given(st.fixed_dictionaries({"a": few, "b": few, "c": few, "d": few}))
+def test_swapping_conditions_and_events_of_pairs(one):
+    conditions = {**one, "b": one["c"], "c": one["b"]}
+    events = {"a": one["d"], "b": one["c"], "c": one["b"], "d": one["a"]}
+    if sum(one.values()) == 0:
+        return
+    for measure in PAIRS_MEASURES:
+        yi, vi = effect_size(measure, **one)
+        assert np.isnan(yi) or vi > 0
+        for swapped in (conditions, events) if measure != "MPRR" else (conditions,):
             back = effect_size(measure, **swapped)
             assert back[0] == pytest.approx(-yi, **near, nan_ok=True)
             assert back[1] == pytest.approx(vi, **near, nan_ok=True)
@@ -340,6 +480,7 @@ def test_log_ratio_is_missing_for_means_of_opposite_sign():
 
 
 GOOD = {"m1": 1, "sd1": 1, "n1": 9, "m2": 0, "sd2": 1, "n2": 9}
+ZERO = {"a": 0, "n1": 9, "c": 3, "n2": 9}
 PAIRED = {"m1": 1, "m2": 0, "sd1": 1, "sd2": 1, "n": 9, "r": 0.5}
 
 
@@ -371,6 +512,21 @@ PAIRED = {"m1": 1, "m2": 0, "sd1": 1, "sd2": 1, "n": 9, "r": 0.5}
         ("ARAW", {"alpha": 1.2, "m": 5, "n": 9}, "alpha is 1.2; alpha is at most 1"),
         ("ARAW", {"alpha": 0.2, "m": 1, "n": 9}, "m is 1; ARAW needs at least 2 items"),
         ("PCOR", {"t": 1, "m": 0, "n": 9}, "m is 0; PCOR needs at least 1 predictors"),
+        ("MPOR", {"a": 1, "b": -1, "c": 2, "d": 9}, "b is -1; a count cannot be negative"),
+        ("MPOR", {"a": 1, "b": 1, "c": 2, "d": -9}, "d is -9; a count cannot be negative"),
+        ("MPRD", {"a": 0, "b": 0, "c": [1, 0], "d": 0}, "d is 0 at position 1; there are no pairs"),
+        ("MPOR", {"x1": 9, "x2": 2, "n": 8, "r": 0.1}, "x1 is 9; it cannot exceed n"),
+        (
+            "MPRR",
+            {"x1": [3, 2], "x2": [3, 20], "n": 40, "r": 0.9},
+            "r is 0.9 at position 1; 2 and 20 events of the same 40 people allow -0.23 to 0.23",
+        ),
+        ("MPOR", {"a": 1, "n1": 9, "c": 2, "n2": 9}, "b d missing, n1 n2 not understood"),
+        ("OR", {**ZERO, "add": "x"}, "add='x' is not a number"),
+        ("OR", {**ZERO, "add": -1}, "add=-1 is not a number above"),
+        ("OR", {**ZERO, "to": ["all"]}, "is not a rule for zero cells"),
+        ("ROM", {**GOOD, "correct": "no"}, "correct='no' is neither True nor False"),
+        ("MD", {**GOOD, "m1": np.array("2020-01-01", dtype="M8[D]")}, "m1 holds something that"),
     ],
 )
 def test_impossible_numbers_are_refused_by_name(measure, numbers, message):
@@ -378,7 +534,14 @@ def test_impossible_numbers_are_refused_by_name(measure, numbers, message):
         effect_size(measure, **numbers)
 
 
+def test_masked_numbers_are_missing():
+    masked = np.ma.array([1.0, 2.0], mask=[False, True])
+    assert np.isnan(effect_size("MD", **GOOD | {"m1": masked})[0]).tolist() == [False, True]
+
+
 def test_unknown_measure_names_its_neighbours():
+    with pytest.raises(UnknownNameError, match="no measure is called"):
+        effect_size(["MD"], m1=1)
     with pytest.raises(UnknownNameError, match="did you mean"):
         effect_size("SMDD")
 
@@ -486,8 +649,28 @@ def test_a_standard_error_typed_as_sd_is_noted():
         (lambda: effect_sizes("MD", TRIALS.assign(note="x"), **COLUMNS), "a column 'note' already"),
         (lambda: effect_sizes("MD", TRIALS, **COLUMNS | {"sd1": [1, 2]}), "2 values for 3 rows"),
         (lambda: effect_sizes("MD", TRIALS.assign(sd_c="x"), **COLUMNS), "not a number"),
+        (lambda: effect_sizes("MD", TRIALS, **COLUMNS | {"sd1": list("abc")}), "not a number"),
+        (
+            lambda: effect_sizes("MD", TRIALS, **COLUMNS | {"sd1": pd.Series([1, 2, 3])}),
+            "sd1 is a Series whose index is not that of the table",
+        ),
+        (
+            lambda: effect_sizes("MD", pd.concat([TRIALS, TRIALS[["t"]]], axis=1), m1="t"),
+            "several columns are called 't'",
+        ),
+        (lambda: effect_sizes("MD", TRIALS.to_dict("list"), **COLUMNS), "takes a DataFrame"),
+        (
+            lambda: effect_sizes("MD", TRIALS.assign(sd_c=pd.Timestamp("2020-01-01")), **COLUMNS),
+            "not a number",
+        ),
     ],
 )
 def test_tables_are_refused_in_words(call, message):
     with pytest.raises((EffectError, UnknownNameError), match=message):
         call()
+
+
+def test_results_on_the_log_scale_know_their_ratio():
+    table = measures()
+    logs = set(table.loc[table["scale"] == "log ratio", "measure"])
+    assert set(RATIOS) == logs

@@ -16,7 +16,7 @@ import pandas as pd
 
 from retroevidence.claims.evidence import Data, selected
 from retroevidence.effects.assemble import assemble
-from retroevidence.effects.impute import assume_r, borrow_sd
+from retroevidence.effects.imputation.assumed import assume_r, borrow_sd
 from retroevidence.effects.measures import effect_size
 from retroevidence.errors import EffectError
 from retroevidence.loaders.tables import load

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from retroevidence.effects.assemble import assemble, pair
+from retroevidence.effects.assemble import assemble
+from retroevidence.effects.comparisons import pair
 from retroevidence.errors import RetroEvidenceError, unknown_name
 from retroevidence.loaders.record import read_record
 from retroevidence.loaders.tables import load

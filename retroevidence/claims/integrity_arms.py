@@ -20,19 +20,16 @@ from retroevidence.claims.integrity_rows import (
     span,
     used,
 )
+from retroevidence.effects.possible.differences import IMPLAUSIBLE, smd, standardised_change
 from retroevidence.effects.possible.grim import grim, grimmer, percentage
-from retroevidence.effects.possible.plausible import (
-    IMPLAUSIBLE,
+from retroevidence.effects.possible.printed import printed
+from retroevidence.effects.possible.ranges import Range, rounding
+from retroevidence.effects.possible.spreads import (
     UNITS_FACTOR,
-    Range,
     compare_spread,
     largest_sd,
     relative_spread,
-    rounding,
-    smd,
-    standardised_change,
 )
-from retroevidence.effects.possible.printed import printed
 
 #: Units and outcomes whose values are scores, so that whole numbers are a question at all.
 SCORE_UNITS = ("points", "score", "points (reduction)")

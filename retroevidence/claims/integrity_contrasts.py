@@ -21,23 +21,24 @@ from retroevidence.claims.integrity_rows import (
     span,
     used,
 )
-from retroevidence.effects.possible.plausible import (
+from retroevidence.effects.possible.differences import (
     IMPLAUSIBLE,
-    Range,
-    correlation_for_p,
     difference,
     difference_interval,
     middle,
+    percent_difference,
+    smd,
+)
+from retroevidence.effects.possible.p_values import (
+    correlation_for_p,
     p_fits,
     p_from_f,
     p_from_interval,
     p_from_t,
     paired_t_test,
-    percent_difference,
-    rounding,
-    smd,
     t_test,
 )
+from retroevidence.effects.possible.ranges import Range, rounding
 from retroevidence.effects.recover import smd_from_t, t_from_p
 
 #: Words of a note that name a test other than that of two means.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from retroevidence._paths import data_dir
 from retroevidence.claims.evidence import Data
-from retroevidence.effects.possible.plausible import Range
+from retroevidence.effects.possible.ranges import Range
 from retroevidence.loaders.record import read_record
 from retroevidence.loaders.sheet import read_sheet
 from retroevidence.loaders.tables import load

@@ -12,7 +12,8 @@ import pandas as pd
 
 from retroevidence.claims.evidence import Data
 from retroevidence.effects.assemble import COLUMNS as EFFECT_COLUMNS
-from retroevidence.effects.assemble import MATCHED_ON, assemble
+from retroevidence.effects.assemble import assemble
+from retroevidence.effects.comparisons import MATCHED_ON
 from retroevidence.effects.measures import effect_size
 from retroevidence.loaders.tables import load
 

@@ -17,7 +17,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from retroevidence._show import Card, interval, number
-from retroevidence.effects.formulas.checks import level_of
+from retroevidence.effects.formulas.checks import as_floats, at_least, column, level_of, shapes_fit
 from retroevidence.effects.formulas.inverse import (
     correlation_from_z,
     harmonic_mean,
@@ -27,8 +27,8 @@ from retroevidence.effects.formulas.inverse import (
     proportion_from_logit,
     ratio,
 )
-from retroevidence.effects.measures import MEASURES
-from retroevidence.errors import EffectError, unknown_name
+from retroevidence.effects.measures import MEASURES, known
+from retroevidence.errors import EffectError
 
 NAN = math.nan
 
@@ -81,6 +81,10 @@ NATURAL: dict[str, Natural] = {
     "D2ORL": Natural("odds ratio", ratio),
     "D2ORN": Natural("odds ratio", ratio),
     "RR": Natural("risk ratio", ratio),
+    "MPRR": Natural("risk ratio", ratio),
+    "MPOR": Natural("odds ratio", ratio),
+    "MPORC": Natural("conditional odds ratio", ratio),
+    "MPPETO": Natural("conditional odds ratio", ratio),
     "IRR": Natural("rate ratio", ratio),
     "MNLN": Natural("mean", ratio),
     "PLN": Natural("proportion", ratio),
@@ -168,6 +172,7 @@ class BackTransformed:
         return Card(title, pairs, notes=self.notes)
 
 
+@shapes_fit
 def back_transform(
     what: Any,
     *,
@@ -197,10 +202,10 @@ def back_transform(
 
     Returns
     -------
-    BackTransformed, DataFrame or numpy.ndarray
-        For a table its index with `estimate`, `ci_low`, `ci_high` and, if they were there,
-        `prediction_low` and `prediction_high`. Measures in units of the outcome, or in SDs, stay
-        as they are.
+    BackTransformed, DataFrame, Series or numpy.ndarray
+        A Series keeps its index. For a table its index with `estimate`, `ci_low`, `ci_high` and,
+        if they were there, `prediction_low` and `prediction_high`. Measures in units of the
+        outcome, or in SDs, stay as they are.
 
     Raises
     ------
@@ -232,13 +237,13 @@ def back_transform(
     if hasattr(what, "estimate") and hasattr(what, "ci"):
         return _pooled(what, measure, percent, n)
     natural = _natural(_only(measure, what), percent, n)
-    return natural.back(what)
+    values = natural.back(as_floats("what", what))
+    return pd.Series(values, what.index) if isinstance(what, pd.Series) else values
 
 
 def _natural(measure: str, percent: bool, n: Any) -> Natural:
     """Return the name and the function for one measure."""
-    if measure not in MEASURES:
-        raise unknown_name("measure", measure, MEASURES)
+    known(measure)
     if measure in _NO_WAY:
         raise EffectError(f"{measure} has no scale of the outcome without {_NO_WAY[measure]}.")
     if measure == "PFT":
@@ -290,15 +295,15 @@ def _table(
 ) -> pd.DataFrame:
     """Turn the rows back, each by its own measure where the table names it."""
     if {"estimate", "ci_low", "ci_high"} <= {*table.columns}:
-        parts = {c: table[c].to_numpy(float) for c in ("estimate", "ci_low", "ci_high")}
+        parts = {c: column(table, c) for c in ("estimate", "ci_low", "ci_high")}
         for end in ("low", "high"):
             # `Pooled.predict` calls the limits for a new study pi_low and pi_high.
-            for column in (f"prediction_{end}", f"pi_{end}"):
-                if column in table.columns:
-                    parts[f"prediction_{end}"] = table[column].to_numpy(float)
+            for name in (f"prediction_{end}", f"pi_{end}"):
+                if name in table.columns:
+                    parts[f"prediction_{end}"] = column(table, name)
     elif {"yi", "vi"} <= {*table.columns}:
-        reach = -float(ndtri((1 - level) / 2)) * np.sqrt(table["vi"].to_numpy(float))
-        yi = table["yi"].to_numpy(float)
+        yi, vi = column(table, "yi"), at_least("vi", column(table, "vi"), 0)
+        reach = -float(ndtri((1 - level) / 2)) * np.sqrt(vi)
         parts = {"estimate": yi, "ci_low": yi - reach, "ci_high": yi + reach}
     else:
         raise EffectError("the table needs columns estimate, ci_low and ci_high, or yi and vi.")
@@ -306,7 +311,7 @@ def _table(
         measures = table["measure"].to_numpy(object)
     else:
         measures = np.full(len(table), _only(measure, table), dtype=object)
-    sizes = None if n is None else np.broadcast_to(np.asarray(n, dtype=float), (len(table),))
+    sizes = None if n is None else np.broadcast_to(as_floats("n", n), (len(table),))
     columns = {name: np.full(len(table), np.nan) for name in parts}
     for code in dict.fromkeys(measures):
         rows = measures == code

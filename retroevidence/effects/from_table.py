@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from retroevidence.effects.conversions.standard_errors import suspicions
-from retroevidence.effects.formulas.checks import Floats
-from retroevidence.effects.measures import MEASURES, Measure, effect_size, impossible
-from retroevidence.errors import EffectError, unknown_name
+from retroevidence.effects.formulas.checks import Floats, as_floats, column
+from retroevidence.effects.formulas.entry import Measure
+from retroevidence.effects.measures import check_options, impossible, known, raw_effect
+from retroevidence.errors import EffectError
 
 #: Columns that the result adds to the table.
 ADDED = ("yi", "vi", "measure", "note")
@@ -64,10 +65,14 @@ def effect_sizes(measure: str, table: pd.DataFrame, **columns: Any) -> pd.DataFr
     0.5 added to each cell: one is zero
     no event in either group says nothing about a ratio
     """
-    if measure not in MEASURES:
-        raise unknown_name("measure", measure, MEASURES)
-    spec = MEASURES[measure]
+    spec = known(measure)
+    if not isinstance(table, pd.DataFrame):
+        raise EffectError(
+            f"effect_sizes takes a DataFrame, one row per effect, not {type(table).__name__}; "
+            "effect_size takes plain numbers."
+        )
     options = {name: columns.pop(name) for name in spec.options if name in columns}
+    check_options(measure, options)
     given = {name: _column(table, name, where) for name, where in columns.items()}
     ways = [names for names in spec.ways if _available(names, spec, given, table)]
     # What is named must be used: without it another question would be answered.
@@ -87,8 +92,10 @@ def effect_sizes(measure: str, table: pd.DataFrame, **columns: Any) -> pd.DataFr
             continue
         part = {name: x[complete] for name, x in numbers.items()}
         _check(measure, part, table.index[complete])
-        yi[complete], vi[complete] = effect_size(measure, **part, **options)
-        note[complete] = _notes(spec, names, part, yi[complete], options)
+        y, v = raw_effect(measure, **part, **options)
+        note[complete] = _notes(spec, names, part, y, v, options)
+        usable = np.isfinite(y) & np.isfinite(v) & (v > 0)
+        yi[complete], vi[complete] = np.where(usable, y, np.nan), np.where(usable, v, np.nan)
         done |= complete
     for i in np.flatnonzero(~done):
         missing = [name for name in ways[0] if np.isnan(given[name][i])]
@@ -100,16 +107,13 @@ def effect_sizes(measure: str, table: pd.DataFrame, **columns: Any) -> pd.DataFr
 def _column(table: pd.DataFrame, name: str, where: Any) -> Floats:
     """Return the numbers of one argument, one per row."""
     if isinstance(where, str):
-        if where not in table.columns:
-            raise unknown_name("column", where, map(str, table.columns))
-        try:
-            return pd.to_numeric(table[where]).to_numpy(dtype=float, na_value=np.nan)
-        except (TypeError, ValueError) as err:
-            raise EffectError(
-                f"column {where!r} holds something that is not a number ({err}); convert it "
-                "first, with NaN where it is missing."
-            ) from err
-    values = np.asarray(where, dtype=float)
+        return column(table, where)
+    if isinstance(where, pd.Series) and not where.index.equals(table.index):
+        raise EffectError(
+            f"{name} is a Series whose index is not that of the table; reindex it, or make it a "
+            "column."
+        )
+    values = as_floats(name, where)
     if values.ndim and values.shape != (len(table),):
         raise EffectError(
             f"{name} has {values.size} values for {len(table)} rows; give one for each or one for "
@@ -170,19 +174,22 @@ def _notes(
     names: tuple[str, ...],
     given: dict[str, Floats],
     yi: Floats,
+    vi: Floats,
     options: dict[str, Any],
 ) -> list[str]:
     """Return what is to be said of each row that had all its numbers."""
     notes = [[] if names == spec.arguments else [f"from {' '.join(names)}"] for _ in yi]
-    plus = spec.added(*given.values(), **options) if spec.added else np.zeros(len(yi))
+    added = spec.added if names == spec.arguments else spec.added_otherwise
+    plus = added(*given.values(), **options) if added else np.zeros(len(yi))
     for i, amount in enumerate(plus):
         if np.isnan(amount):
-            events = "no event" if _no_event(given, i) else "nothing but events"
-            notes[i].append(f"{events} in either group says nothing about a ratio")
-        elif np.isnan(yi[i]):
+            notes[i].append(_left_out({name: value[i] for name, value in given.items()}))
+        elif np.isfinite(yi[i]) and vi[i] == 0:
+            notes[i].append("not defined: its variance would be 0, and take all the weight")
+        elif not (np.isfinite(yi[i]) and np.isfinite(vi[i])):
             notes[i].append(f"not defined: {spec.undefined}" if spec.undefined else "not defined")
         elif amount > 0:
-            why = "one is zero" if options.get("to", "only0") != "all" else "to='all'"
+            why = _why(given, spec) if options.get("to", "only0") != "all" else "to='all'"
             notes[i].append(f"{amount:g} added to each {_what(given)}: {why}")
     if set(given) >= _TWO_GROUPS:
         for texts, doubt in zip(notes, suspicions(given, spec.scale), strict=True):
@@ -190,10 +197,29 @@ def _notes(
     return ["; ".join(texts) for texts in notes]
 
 
-def _no_event(given: dict[str, Floats], i: int) -> bool:
-    counts = [name for name in ("a", "c", "x1", "x2") if name in given]
-    return all(given[name][i] == 0 for name in counts)
+def _left_out(one: dict[str, float]) -> str:
+    """Say why a study without, or with nothing but, events has no ratio."""
+    if "b" in one:
+        if one["b"] == one["c"] == 0 and one["a"] > 0 and one["d"] > 0:
+            return "no pair differs, which says nothing about a conditional ratio"
+        where, none = "under either condition", one["a"] == one["b"] == one["c"] == 0
+    else:
+        where = "under either condition" if "r" in one else "in either group"
+        none = all(one[name] == 0 for name in ("a", "c", "x1", "x2") if name in one)
+    events = "no event" if none else "nothing but events"
+    return f"{events} {where} says nothing about a ratio"
+
+
+def _why(given: dict[str, Floats], spec: Measure) -> str:
+    """Say what zero it was that asked for a correction."""
+    if "b" not in given:
+        return "one is zero"
+    if not spec.other:
+        return "pairs differ one way only"
+    return "a condition has no event or only events, or no pair differs"
 
 
 def _what(given: dict[str, Floats]) -> str:
-    return "cell" if "a" in given or "x" in given else "count"
+    if "b" in given:
+        return "kind of pairs"
+    return "cell" if {"a", "x", "r"} & set(given) else "count"

@@ -3,8 +3,8 @@
 Nothing is guessed here: a function either follows from the definition of the reported statistic
 or names the approximation it makes. All of them are elementwise and broadcast. This is the table
 of contents; the functions live in `reported` (standard errors and t), `spreads` (SDs), `change`
-(the same people twice), `arms` (several arms of one study) and `quantiles` (medians), those for
-standardised differences here.
+(the same people twice), `crossover`, `arms` (several arms of one study) and `quantiles` (medians),
+those for standardised differences here.
 """
 
 from __future__ import annotations
@@ -13,16 +13,24 @@ from typing import Any
 
 import numpy as np
 
-from retroevidence.effects.conversions.arms import combine_arms
+from retroevidence.effects.conversions.arms import (
+    combine_all_arms,
+    combine_arms,
+    combine_counts,
+    split_control,
+    split_control_counts,
+)
 from retroevidence.effects.conversions.change import (
     correlation_from_sd_change,
     paired_variance_from_t,
     sd_change,
     sd_change_from_t,
 )
+from retroevidence.effects.conversions.crossover import smd_crossover
 from retroevidence.effects.conversions.quantiles import (
     mean_sd_from_quantiles,
     mean_sd_from_skewed_quantiles,
+    skewness,
 )
 from retroevidence.effects.conversions.reported import se_from_ci, t_from_f, t_from_p
 from retroevidence.effects.conversions.spreads import (
@@ -33,12 +41,22 @@ from retroevidence.effects.conversions.spreads import (
     sd_from_se_of_difference,
     sd_from_t,
 )
-from retroevidence.effects.formulas.checks import Effect, above, at_least, first
+from retroevidence.effects.formulas.checks import (
+    Effect,
+    above,
+    as_floats,
+    at_least,
+    first,
+    numbers,
+    shapes_fit,
+)
 from retroevidence.effects.formulas.means import smd_of_d, smd_of_t
 from retroevidence.errors import EffectError
 
 __all__ = [
+    "combine_all_arms",
     "combine_arms",
+    "combine_counts",
     "correlation_from_sd_change",
     "log_ratio_from_percent",
     "mean_sd_from_quantiles",
@@ -53,14 +71,19 @@ __all__ = [
     "sd_from_se_of_difference",
     "sd_from_t",
     "se_from_ci",
+    "skewness",
+    "smd_crossover",
     "smd_from_d",
     "smd_from_p",
     "smd_from_t",
+    "split_control",
+    "split_control_counts",
     "t_from_f",
     "t_from_p",
 ]
 
 
+@shapes_fit
 def smd_from_d(d: Any, n1: Any, n2: Any) -> Effect:
     """Hedges' g and its variance from a reported Cohen's d.
 
@@ -90,10 +113,10 @@ def smd_from_d(d: Any, n1: Any, n2: Any) -> Effect:
     >>> round(float(yi), 4), round(float(vi), 4)
     (0.4901, 0.103)
     """
-    d = np.asarray(d, dtype=float)
-    return smd_of_d(d, at_least("n1", n1, 2), at_least("n2", n2, 2))
+    return smd_of_d(numbers("d", d), at_least("n1", n1, 2), at_least("n2", n2, 2))
 
 
+@shapes_fit
 def smd_from_t(t: Any, n1: Any, n2: Any) -> Effect:
     """Hedges' g and its variance from the t of two independent groups (equal variances).
 
@@ -103,7 +126,7 @@ def smd_from_t(t: Any, n1: Any, n2: Any) -> Effect:
     Parameters
     ----------
     t : array_like
-        Student's t, positive when group 1 is higher.
+        Student's t, positive when group 1 is higher; infinite as the bound behind "p = 0.00".
     n1, n2 : array_like
         Group sizes, at least 2.
 
@@ -123,10 +146,10 @@ def smd_from_t(t: Any, n1: Any, n2: Any) -> Effect:
     >>> round(float(yi), 4), round(float(vi), 4)
     (0.8616, 0.1366)
     """
-    t = np.asarray(t, dtype=float)
-    return smd_of_t(t, at_least("n1", n1, 2), at_least("n2", n2, 2))
+    return smd_of_t(as_floats("t", t), at_least("n1", n1, 2), at_least("n2", n2, 2))
 
 
+@shapes_fit
 def smd_from_p(p: Any, n1: Any, n2: Any, *, sign: Any) -> Effect:
     """Hedges' g and its variance from the exact two-sided p of a t test on independent groups.
 
@@ -155,13 +178,14 @@ def smd_from_p(p: Any, n1: Any, n2: Any, *, sign: Any) -> Effect:
     >>> round(float(yi), 4)
     -0.8123
     """
-    sign = np.asarray(sign, dtype=float)
+    sign = numbers("sign", sign)
     if np.any(np.abs(sign) != 1):
         raise EffectError(f"sign is {first(sign, np.abs(sign) != 1)}; give 1 or -1.")
     n1, n2 = at_least("n1", n1, 2), at_least("n2", n2, 2)
     return smd_from_t(sign * t_from_p(p, n1 + n2 - 2), n1, n2)
 
 
+@shapes_fit
 def log_ratio_from_percent(percent: Any) -> Any:
     """Log ratio from a percentage difference: ``ln(1 + percent/100)``.
 

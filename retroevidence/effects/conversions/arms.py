@@ -11,10 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from retroevidence.effects.formulas.checks import Floats, above, at_least, first
+from retroevidence.effects.formulas.checks import (
+    Floats,
+    above,
+    at_least,
+    first,
+    numbers,
+    shapes_fit,
+)
 from retroevidence.errors import EffectError
 
 
+@shapes_fit
 def combine_arms(n1: Any, m1: Any, sd1: Any, n2: Any, m2: Any, sd2: Any) -> tuple[Any, Any, Any]:
     """Merge two arms of one study into one: n, mean and SD as if never split.
 
@@ -43,13 +51,14 @@ def combine_arms(n1: Any, m1: Any, sd1: Any, n2: Any, m2: Any, sd2: Any) -> tupl
     """
     n1, n2 = at_least("n1", n1, 2), at_least("n2", n2, 2)
     sd1, sd2 = above("sd1", sd1, 0), above("sd2", sd2, 0)
-    m1, m2 = np.asarray(m1, dtype=float), np.asarray(m2, dtype=float)
+    m1, m2 = numbers("m1", m1), numbers("m2", m2)
     n = n1 + n2
     within = (n1 - 1) * sd1**2 + (n2 - 1) * sd2**2
     between = n1 * n2 / n * (m1 - m2) ** 2
     return n, (n1 * m1 + n2 * m2) / n, np.sqrt((within + between) / (n - 1))
 
 
+@shapes_fit
 def combine_all_arms(n: Any, m: Any, sd: Any) -> tuple[Any, Any, Any]:
     """Merge any number of arms of one study: n, mean and SD as if never split.
 
@@ -79,13 +88,14 @@ def combine_all_arms(n: Any, m: Any, sd: Any) -> tuple[Any, Any, Any]:
     (45.0, 6.6667, 2.8782)
     """
     n, sd = at_least("n", n, 2), above("sd", sd, 0)
-    n, m, sd = np.broadcast_arrays(n, np.asarray(m, dtype=float), sd)
+    n, m, sd = np.broadcast_arrays(n, numbers("m", m), sd)
     total = n.sum(axis=-1)
     mean = (n * m).sum(axis=-1) / total
     squares = ((n - 1) * sd**2 + n * (m - mean[..., None]) ** 2).sum(axis=-1)
     return total, mean, np.sqrt(squares / (total - 1))
 
 
+@shapes_fit
 def combine_counts(events: Any, n: Any) -> tuple[Any, Any]:
     """Merge any number of arms that count events: the sums of events and of people.
 
@@ -115,6 +125,7 @@ def combine_counts(events: Any, n: Any) -> tuple[Any, Any]:
     return events.sum(axis=-1), n.sum(axis=-1)
 
 
+@shapes_fit
 def split_control(n: Any, *, arms: int) -> Any:
     """Split the people of a shared comparator evenly among the arms compared with it.
 
@@ -144,7 +155,7 @@ def split_control(n: Any, *, arms: int) -> Any:
     >>> float(split_control(31, arms=2))
     15.5
     """
-    share = np.asarray(n, dtype=float) / _arms(arms)
+    share = numbers("n", n) / _arms(arms)
     if np.any(share < 2):
         raise EffectError(
             f"{arms} arms leave {first(share, share < 2)} people of the comparator for each, and "
@@ -153,6 +164,7 @@ def split_control(n: Any, *, arms: int) -> Any:
     return share
 
 
+@shapes_fit
 def split_control_counts(events: Any, n: Any, *, arms: int) -> tuple[Any, Any]:
     """Split the events and people of a shared comparator evenly among the arms.
 
@@ -189,9 +201,9 @@ def split_control_counts(events: Any, n: Any, *, arms: int) -> tuple[Any, Any]:
 
 
 def _arms(arms: int) -> int:
-    if arms < 2:
-        raise EffectError(f"arms={arms}: a comparator is shared by 2 arms at least.")
-    return arms
+    if not isinstance(arms, (int, np.integer)) or arms < 2:
+        raise EffectError(f"arms={arms!r}: a comparator is shared by 2 arms at least.")
+    return int(arms)
 
 
 def _no_more_than(events: Floats, n: Floats) -> None:

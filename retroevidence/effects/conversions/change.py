@@ -9,11 +9,20 @@ import numpy as np
 import pandas as pd
 
 from retroevidence._show import Card, number
-from retroevidence.effects.formulas.checks import above, at_least, correlation
+from retroevidence.effects.formulas.checks import (
+    above,
+    at_least,
+    column,
+    correlation,
+    not_zero,
+    numbers,
+    shapes_fit,
+)
 from retroevidence.effects.formulas.paired import change_variance
-from retroevidence.errors import EffectError, unknown_name
+from retroevidence.errors import EffectError
 
 
+@shapes_fit
 def sd_change(sd1: Any, sd2: Any, r: Any) -> Any:
     """Return the SD of the changes: ``sqrt(sd1² + sd2² - 2 r sd1 sd2)``.
 
@@ -43,6 +52,7 @@ def sd_change(sd1: Any, sd2: Any, r: Any) -> Any:
     return np.sqrt(change_variance(above("sd1", sd1, 0), above("sd2", sd2, 0), correlation(r)))
 
 
+@shapes_fit
 def correlation_from_sd_change(sd1: Any, sd2: Any, sd_of_change: Any) -> Any:
     """Correlation between two times from the three SDs (Cochrane Handbook, section 6.5.2.8).
 
@@ -76,13 +86,14 @@ def correlation_from_sd_change(sd1: Any, sd2: Any, sd_of_change: Any) -> Any:
     return correlation(r, "the correlation that the three SDs imply")
 
 
+@shapes_fit
 def sd_change_from_t(change: Any, t: Any, n: Any) -> Any:
     """Return the SD of the changes from the mean change and its paired t: ``|change/t| sqrt(n)``.
 
     Parameters
     ----------
     change : array_like
-        Mean change.
+        Mean change, not 0.
     t : array_like
         Paired t, not 0.
     n : array_like
@@ -96,19 +107,18 @@ def sd_change_from_t(change: Any, t: Any, n: Any) -> Any:
     Raises
     ------
     EffectError
-        If t is 0 or n below 2.
+        If the change or t is 0, or n is below 2.
 
     Examples
     --------
     >>> float(sd_change_from_t(3.0, -2.0, 16))
     6.0
     """
-    t, n = np.asarray(t, dtype=float), at_least("n", n, 2)
-    if np.any(t == 0):
-        raise EffectError("a t of 0 leaves the spread unknown; use the reported SDs instead.")
-    return np.abs(np.asarray(change, dtype=float) / t) * np.sqrt(n)
+    change, t = not_zero("change", change), not_zero("t", t)
+    return np.abs(change / t) * np.sqrt(at_least("n", n, 2))
 
 
+@shapes_fit
 def paired_variance_from_t(yi: Any, t: Any) -> Any:
     """Variance of a paired log ratio from the t on the differences: ``(yi / t)²``.
 
@@ -140,12 +150,7 @@ def paired_variance_from_t(yi: Any, t: Any) -> Any:
     >>> round(float(paired_variance_from_t(0.2469, 5.0)), 6)
     0.002438
     """
-    yi, t = np.asarray(yi, dtype=float), np.asarray(t, dtype=float)
-    if np.any(t == 0) or np.any(yi == 0):
-        raise EffectError(
-            "a difference or a t of 0 leaves the spread unknown; use the reported SDs instead."
-        )
-    return (yi / t) ** 2
+    return (not_zero("log ratio", yi) / not_zero("t", t)) ** 2
 
 
 @dataclass(frozen=True, repr=False)
@@ -256,18 +261,16 @@ def estimate_r(
     >>> round(found.r, 4), found.k
     (0.8056, 1)
     """
-    columns = {"sd1": sd1, "sd2": sd2, "sd_change": sd_change, "n": n}
-    for column in columns.values():
-        if column not in table.columns:
-            raise unknown_name("column", column, map(str, table.columns))
-    one, two, change, people = (
-        pd.to_numeric(table[column]).to_numpy(float) for column in columns.values()
-    )
-    for name, values in zip(columns.values(), (one, two, change), strict=False):
-        above(name, values, 0)
+    if not isinstance(table, pd.DataFrame):
+        raise EffectError(f"estimate_r takes a DataFrame, not {type(table).__name__}.")
+    one, two, change = (above(name, column(table, name), 0) for name in (sd1, sd2, sd_change))
+    people = numbers(n, column(table, n))
     r = (one**2 + two**2 - change**2) / (2 * one * two)
     note = np.where(np.isnan(r) | np.isnan(people), "a number is missing", "")
-    note = np.where(np.abs(r) >= 1, "the three SDs cannot belong together", note)
+    note = np.where(np.abs(r) > 1, "the three SDs cannot belong together", note)
+    # Rounding may leave a perfect correlation a hair inside or outside.
+    perfect = np.abs(np.abs(r) - 1) < 1e-12
+    note = np.where(perfect, "a perfect correlation has no Fisher's z", note)
     note = np.where((note == "") & (people <= 3), "fewer than 4 people", note)
     usable = note == ""
     if not usable.any():

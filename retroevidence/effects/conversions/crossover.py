@@ -18,7 +18,15 @@ import pandas as pd
 from retroevidence._show import Card, number
 from retroevidence.effects.conversions.change import sd_change as change_sd
 from retroevidence.effects.conversions.reported import se_from_ci, t_from_p
-from retroevidence.effects.formulas.checks import Effect, above, at_least, correlation
+from retroevidence.effects.formulas.checks import (
+    Effect,
+    above,
+    at_least,
+    correlation,
+    level_of,
+    numbers,
+    shapes_fit,
+)
 from retroevidence.errors import EffectError
 
 NAN = math.nan
@@ -113,7 +121,8 @@ def paired_difference(
     The first of these that is given is used: the standard error; the SD of the individual
     differences, ``SDd/sqrt(n)``; the paired interval; the paired t, ``|difference/t|``; the exact
     p of the paired t test; both SDs with their correlation,
-    ``sqrt((sd1² + sd2² - 2 r sd1 sd2)/n)``. Elbourne et al. (2002), doi 10.1093/ije/31.1.140.
+    ``sqrt((sd1² + sd2² - 2 r sd1 sd2)/n)``. NaN counts as not given. Elbourne et al. (2002),
+    doi 10.1093/ije/31.1.140.
 
     Parameters
     ----------
@@ -141,8 +150,8 @@ def paired_difference(
     Raises
     ------
     EffectError
-        If the difference or every measure of its spread is missing, a number is impossible, or t
-        is 0 or p is 1, which leaves the spread unknown.
+        If the difference or every measure of its spread is missing, a number is impossible, the
+        difference lies outside its interval, or t is 0 or p is 1, which leaves the spread unknown.
 
     Examples
     --------
@@ -152,12 +161,20 @@ def paired_difference(
     >>> round(paired_difference(16, difference=2.0, sd1=3.5, sd2=3.1, r=0.5).se, 4)
     0.8295
     """
-    at_least("n", n, 2)
+    people = _one("n", n)
+    if people is None:
+        raise EffectError("n is missing; give the people who were measured under both conditions.")
+    n = float(at_least("n", people, 2))
+    level_of(level)
+    difference, m1, m2 = _one("difference", difference), _one("m1", m1), _one("m2", m2)
+    se, sd_change = _one("se", se), _one("sd_change", sd_change)
+    low, high, t, p = _one("low", low), _one("high", high), _one("t", t), _one("p", p)
+    sd1, sd2, r = _one("sd1", sd1), _one("sd2", sd2), _one("r", r)
     if difference is None:
         if m1 is None or m2 is None:
             raise EffectError("the mean difference is missing; give difference, or m1 and m2.")
         difference = m1 - m2
-    elif m1 is not None and m2 is not None and not math.isclose(difference, m1 - m2, abs_tol=1e-9):
+    elif m1 is not None and m2 is not None and not _same_difference(difference, m1, m2):
         raise EffectError(
             f"difference is {difference:g} and m1 - m2 is {m1 - m2:g}; give one of them."
         )
@@ -167,7 +184,22 @@ def paired_difference(
         implied = _implied(sd1, sd2, spread * math.sqrt(n))
         if math.isnan(implied):
             how += "; the SDs do not fit it, so no correlation"
-    return Paired(float(difference), spread, spread * math.sqrt(n), implied, how)
+    return Paired(difference, spread, spread * math.sqrt(n), implied, how)
+
+
+def _one(name: str, value: float | None) -> float | None:
+    """Return one number; None where it is missing, which NaN says too."""
+    array = numbers(name, value)
+    if array.ndim:
+        raise EffectError(
+            f"{name} holds {array.size} values; paired_difference takes one study at a time."
+        )
+    return None if np.isnan(array) else float(array)
+
+
+def _same_difference(difference: float, m1: float, m2: float) -> bool:
+    """Tell whether a difference is that of the means but for rounding, in any unit."""
+    return abs(difference - (m1 - m2)) <= 1e-9 * max(abs(m1), abs(m2))
 
 
 def _spread(
@@ -190,6 +222,11 @@ def _spread(
     if sd_change is not None:
         return float(above("sd_change", sd_change, 0)) / math.sqrt(n), "SD of the differences"
     if low is not None and high is not None:
+        if not low <= difference <= high:
+            raise EffectError(
+                f"the difference {difference:g} lies outside its interval [{low:g}, {high:g}]; "
+                "check the direction of both."
+            )
         return float(se_from_ci(low, high, level, df=n - 1)), "paired confidence interval"
     if t is not None or p is not None:
         size, how = (
@@ -220,6 +257,7 @@ def _implied(sd1: float, sd2: float, spread: float) -> float:
     return r if abs(r) <= 1 else NAN
 
 
+@shapes_fit
 def smd_crossover(difference: Any, sd1: Any, sd2: Any, n: Any, *, r: Any) -> Effect:
     """Standardised mean difference of a cross-over trial, comparable with parallel trials.
 
@@ -258,5 +296,5 @@ def smd_crossover(difference: Any, sd1: Any, sd2: Any, n: Any, *, r: Any) -> Eff
     (0.605, 0.0636)
     """
     one, two, n = above("sd1", sd1, 0), above("sd2", sd2, 0), at_least("n", n, 2)
-    d = np.asarray(difference, dtype=float) / np.sqrt((one**2 + two**2) / 2)
+    d = numbers("difference", difference) / np.sqrt((one**2 + two**2) / 2)
     return d, 2 * (1 - correlation(r)) * (1 / n + d**2 / (2 * n))

@@ -249,7 +249,8 @@ def _power(low: float, high: float) -> float:
 def _turned_back(
     power: float, centre: float, sd: float, median: float, ends: Pair, n: float
 ) -> tuple[float, float]:
-    people = max(round(n), 2)
+    # A million people stand for more, whose scores would fill the memory.
+    people = min(max(round(n), 2), 1_000_000)
     # Blom's normal scores, brought to an SD of 1: a normal outcome keeps its SD exactly.
     z = ndtri((np.arange(1, people + 1) - 0.375) / (people + 0.25))
     z = z / z.std(ddof=1)

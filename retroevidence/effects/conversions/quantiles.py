@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from retroevidence.effects.conversions.five_numbers import expected_spans, luo_mean
 from retroevidence.effects.conversions.quantile_fit import box_cox, fit_families
-from retroevidence.effects.formulas.checks import Floats, at_least
+from retroevidence.effects.formulas.checks import Floats, at_least, numbers, shapes_fit
 from retroevidence.errors import EffectError, unknown_name
 
 METHODS = ("quantile", "box-cox")
@@ -41,6 +41,7 @@ class Skewness(NamedTuple):
     skewed: NDArray[np.bool_]
 
 
+@shapes_fit
 def mean_sd_from_quantiles(
     n: Any,
     median: Any,
@@ -88,11 +89,16 @@ def mean_sd_from_quantiles(
     if ends and quartiles:
         share = 0.07 * n**0.6
         sd = (ends[1] - ends[0]) / ((1 + share) * full)
-        return mean, sd + (quartiles[1] - quartiles[0]) / ((1 + 1 / share) * half)
-    span = quartiles or ends
-    return mean, (span[1] - span[0]) / (half if quartiles else full)
+        sd = sd + (quartiles[1] - quartiles[0]) / ((1 + 1 / share) * half)
+    else:
+        span = quartiles or ends
+        sd = (span[1] - span[0]) / (half if quartiles else full)
+    # One median for many spreads, or the reverse: both answers have the shape of all numbers.
+    mean, sd = np.broadcast_arrays(mean, np.where(np.isnan(mean), np.nan, sd))
+    return mean[()], sd[()]
 
 
+@shapes_fit
 def mean_sd_from_skewed_quantiles(
     n: Any,
     median: Any,
@@ -107,7 +113,9 @@ def mean_sd_from_skewed_quantiles(
 
     McGrath et al. (2020), doi 10.1177/0962280219889080. "quantile" fits normal, log-normal, gamma,
     Weibull and (within 0 and 1) beta distributions to the quantiles by least squares and takes the
-    moments of the best; "box-cox" makes the quantiles symmetric by a power transformation:
+    moments of the best, unless no sample within the reported range has such a mean or SD, as
+    happens with few people and a long tail; "box-cox" makes the quantiles symmetric by a power
+    transformation:
     :func:`retroevidence.effects.conversions.quantile_fit.fit_families` and
     :func:`retroevidence.effects.conversions.quantile_fit.box_cox`, study by study. The SD of a
     skewed outcome is poorly known from three quantiles, whatever the method.
@@ -122,8 +130,8 @@ def mean_sd_from_skewed_quantiles(
     Returns
     -------
     mean, sd : numpy.ndarray or numpy.float64
-        In the unit of the outcome; NaN where a number is NaN, or where "box-cox" would
-        extrapolate without bound.
+        In the unit of the outcome; NaN where a number is NaN, where the fit of "quantile" is
+        impossible within the reported range, or where "box-cox" would extrapolate without bound.
 
     Raises
     ------
@@ -154,13 +162,18 @@ def mean_sd_from_skewed_quantiles(
         span = (pairs[0], pairs[1]) if ends else None
         box = (pairs[-2], pairs[-1]) if quartiles else None
         if method == "quantile":
+            # The least and the largest of two people both count as medians, which fits nothing.
+            if people <= 2 and box is None:
+                continue
             best = fit_families(people, middle, span, box)[0]
-            mean[place], sd[place] = best.mean, best.sd
+            if _possible(best.mean, best.sd, people, span):
+                mean[place], sd[place] = best.mean, best.sd
         else:
             mean[place], sd[place] = box_cox(people, middle, span, box)
     return mean[()], sd[()]
 
 
+@shapes_fit
 def skewness(
     n: Any,
     median: Any,
@@ -250,6 +263,15 @@ def skewness_note(n: float, median: float, **quantiles: float | None) -> str:
     )
 
 
+def _possible(mean: float, sd: float, n: float, ends: tuple[float, float] | None) -> bool:
+    """Tell whether a sample of n people within the reported range can have this mean and SD."""
+    if ends is None:
+        return True
+    # The SD is largest when half of the people stand at each end.
+    widest = (ends[1] - ends[0]) / 2 * np.sqrt(n / (n - 1))
+    return bool(ends[0] <= mean <= ends[1] and sd <= widest)
+
+
 def _read(
     n: Any, median: Any, low: Any, q1: Any, q3: Any, high: Any
 ) -> tuple[Floats, Floats, tuple[Floats, ...], tuple[Floats, ...]]:
@@ -257,7 +279,7 @@ def _read(
     ends, quartiles = _pair("low", low, "high", high), _pair("q1", q1, "q3", q3)
     if not (ends or quartiles):
         raise EffectError("a median alone gives no SD; add q1 and q3, or low and high.")
-    n, m = at_least("n", n, 2), np.asarray(median, dtype=float)
+    n, m = at_least("n", n, 2), numbers("median", median)
     _in_order(m, ends, quartiles)
     return n, m, ends, quartiles
 
@@ -274,7 +296,7 @@ def _pair(one: str, low: Any, two: str, high: Any) -> tuple[Floats, ...]:
         return ()
     if low is None or high is None:
         raise EffectError(f"{one} and {two} belong together; give both or neither.")
-    return np.asarray(low, dtype=float), np.asarray(high, dtype=float)
+    return numbers(one, low), numbers(two, high)
 
 
 def _in_order(median: Floats, ends: tuple[Floats, ...], quartiles: tuple[Floats, ...]) -> None:

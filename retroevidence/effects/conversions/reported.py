@@ -7,10 +7,19 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from retroevidence.effects.formulas.checks import above, at_least, first, level_of
+from retroevidence.effects.formulas.checks import (
+    above,
+    as_floats,
+    at_least,
+    first,
+    level_of,
+    numbers,
+    shapes_fit,
+)
 from retroevidence.errors import EffectError
 
 
+@shapes_fit
 def se_from_ci(low: Any, high: Any, level: float = 0.95, df: Any = None) -> Any:
     """Return the standard error of a symmetric confidence interval: ``(high - low) / (2 c)``.
 
@@ -38,17 +47,18 @@ def se_from_ci(low: Any, high: Any, level: float = 0.95, df: Any = None) -> Any:
     >>> round(float(se_from_ci(-0.4, 1.2)), 4), round(float(se_from_ci(-0.4, 1.2, df=10)), 4)
     (0.4082, 0.359)
     """
-    low, high = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
+    low, high = numbers("low", low), numbers("high", high)
     if np.any(high <= low):
         raise EffectError(
             f"the interval [{first(low, high <= low)}, {first(high, high <= low)}] is empty or "
             "reversed; give low before high."
         )
     tail = (1 - level_of(level)) / 2
-    reach = ndtri(tail) if df is None else stdtrit(above("df", df, 0), tail)
+    reach = ndtri(tail) if df is None else stdtrit(above("df", df, 0, infinite=True), tail)
     return (high - low) / (2 * -reach)
 
 
+@shapes_fit
 def t_from_p(p: Any, df: Any) -> Any:
     """Absolute t from an exact two-sided p-value.
 
@@ -75,7 +85,7 @@ def t_from_p(p: Any, df: Any) -> Any:
     >>> round(float(t_from_p(0.03, 28)), 4)
     2.2864
     """
-    p, df = np.asarray(p, dtype=float), above("df", df, 0)
+    p, df = as_floats("p", p), above("df", df, 0, infinite=True)
     broken = (p <= 0) | (p > 1)
     if np.any(broken):
         raise EffectError(
@@ -86,6 +96,7 @@ def t_from_p(p: Any, df: Any) -> Any:
     return np.abs(stdtrit(df, p / 2)) * (p < 1)
 
 
+@shapes_fit
 def t_from_f(f: Any, df2: Any) -> Any:
     """Absolute t from an F test with one numerator degree of freedom: ``sqrt(F)``.
 
@@ -112,5 +123,5 @@ def t_from_f(f: Any, df2: Any) -> Any:
     >>> float(t_from_f(6.25, 30))
     2.5
     """
-    f, _ = at_least("f", f, 0), above("df2", df2, 0)
+    f, _ = at_least("f", f, 0), above("df2", df2, 0, infinite=True)
     return np.sqrt(f)

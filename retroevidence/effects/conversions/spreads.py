@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from retroevidence.effects.conversions.reported import se_from_ci, t_from_p
-from retroevidence.effects.formulas.checks import above, at_least
+from retroevidence.effects.formulas.checks import above, at_least, not_zero, numbers, shapes_fit
 from retroevidence.errors import EffectError
 
 
+@shapes_fit
 def sd_from_se(se: Any, n: Any) -> Any:
     """Return the SD behind the standard error of a mean: ``se sqrt(n)``.
 
@@ -40,6 +41,7 @@ def sd_from_se(se: Any, n: Any) -> Any:
     return se * np.sqrt(n)
 
 
+@shapes_fit
 def sd_from_ci(low: Any, high: Any, n: Any, level: float = 0.95) -> Any:
     """Return the SD behind a t-based confidence interval of one mean.
 
@@ -74,13 +76,14 @@ def sd_from_ci(low: Any, high: Any, n: Any, level: float = 0.95) -> Any:
     return se_from_ci(low, high, level, df=n - 1) * np.sqrt(n)
 
 
+@shapes_fit
 def sd_from_t(difference: Any, t: Any, n1: Any, n2: Any) -> Any:
     """Pooled SD from a difference of means and its t: ``|difference/t| / sqrt(1/n1 + 1/n2)``.
 
     Parameters
     ----------
     difference : array_like
-        Difference of the means of two independent groups.
+        Difference of the means of two independent groups, not 0.
     t : array_like
         Student's t, not 0.
     n1, n2 : array_like
@@ -94,20 +97,19 @@ def sd_from_t(difference: Any, t: Any, n1: Any, n2: Any) -> Any:
     Raises
     ------
     EffectError
-        If t is 0 or a group has fewer than 2 people.
+        If the difference or t is 0, or a group has fewer than 2 people.
 
     Examples
     --------
     >>> round(float(sd_from_t(3.8, 2.78, 25, 22)), 3)
     4.676
     """
-    t = np.asarray(t, dtype=float)
+    difference, t = not_zero("difference", difference), not_zero("t", t)
     n1, n2 = at_least("n1", n1, 2), at_least("n2", n2, 2)
-    if np.any(t == 0):
-        raise EffectError("a t of 0 leaves the spread unknown; use the reported SDs instead.")
-    return np.abs(np.asarray(difference, dtype=float) / t) / np.sqrt(1 / n1 + 1 / n2)
+    return np.abs(difference / t) / np.sqrt(1 / n1 + 1 / n2)
 
 
+@shapes_fit
 def sd_from_p(difference: Any, p: Any, n1: Any, n2: Any) -> Any:
     """Pooled SD from a difference of means and the exact two-sided p of its t test.
 
@@ -128,7 +130,7 @@ def sd_from_p(difference: Any, p: Any, n1: Any, n2: Any) -> Any:
     Raises
     ------
     EffectError
-        If p is not in (0, 1), or a group has fewer than 2 people.
+        If the difference is 0, p is not in (0, 1), or a group has fewer than 2 people.
 
     Examples
     --------
@@ -139,6 +141,7 @@ def sd_from_p(difference: Any, p: Any, n1: Any, n2: Any) -> Any:
     return sd_from_t(difference, t_from_p(p, n1 + n2 - 2), n1, n2)
 
 
+@shapes_fit
 def sd_from_f(f: Any, means: Any, sizes: Any) -> Any:
     """SD within groups from the means of two or more groups and the F that compares them.
 
@@ -169,7 +172,7 @@ def sd_from_f(f: Any, means: Any, sizes: Any) -> Any:
     4.2554
     """
     f, sizes = above("f", f, 0), at_least("sizes", sizes, 2)
-    means, sizes = np.broadcast_arrays(np.asarray(means, dtype=float), sizes)
+    means, sizes = np.broadcast_arrays(numbers("means", means), sizes)
     groups = means.shape[-1] if means.ndim else 1
     if groups < 2:
         raise EffectError("an F compares two or more groups; give the means of all of them.")
@@ -180,6 +183,7 @@ def sd_from_f(f: Any, means: Any, sizes: Any) -> Any:
     return np.sqrt(between / f)
 
 
+@shapes_fit
 def sd_from_se_of_difference(se: Any, n1: Any, n2: Any) -> Any:
     """Pooled SD from the standard error of a difference of means.
 

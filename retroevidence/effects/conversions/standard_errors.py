@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retroevidence.effects.formulas.checks import Floats, above, at_least
-from retroevidence.effects.possible.plausible import compare_spread
+from retroevidence.effects.formulas.checks import Floats, above, at_least, shapes_fit
+from retroevidence.effects.possible.spreads import compare_spread
 
 #: Differences of more SDs than this are rare, and far rarer than the mistake.
 RARE_SMD = 3.0
@@ -26,6 +26,7 @@ FACTOR, ROBUST_SDS = 2.0, 3.0
 LEAST_SPREAD = 0.15
 
 
+@shapes_fit
 def looks_like_se(sd: Any, n: Any, *, mean: Any = None) -> NDArray[np.object_]:
     """Tell for each study whether its SD looks like a standard error beside the others.
 
@@ -59,7 +60,7 @@ def looks_like_se(sd: Any, n: Any, *, mean: Any = None) -> NDArray[np.object_]:
     >>> looks_like_se([9.1, 10.4, 1.9, 8.7, 11.0], n=[20, 25, 30, 22, 18])[2]
     'its SD 1.9 looks like a standard error: the other studies have 9.73, and 1.9 sqrt(30) is 10.4'
     """
-    sd, n = np.broadcast_arrays(above("sd", sd, 0), at_least("n", n, 1))
+    sd, n = np.broadcast_arrays(np.atleast_1d(above("sd", sd, 0)), at_least("n", n, 1))
     unit = np.ones(sd.shape) if mean is None else np.broadcast_to(above("mean", mean, 0), sd.shape)
     reasons = np.full(sd.shape, "", dtype=object)
     logs = np.log(sd / unit)
@@ -109,7 +110,7 @@ def rare_difference(m1: float, sd1: float, n1: float, m2: float, sd2: float, n2:
 def unlike_arms(m1: float, sd1: float, n1: float, m2: float, sd2: float, n2: float) -> str:
     """Tell whether one of the SDs of two independent arms looks like a standard error.
 
-    The rule is that of :func:`retroevidence.effects.possible.plausible.compare_spread`.
+    The rule is that of :func:`retroevidence.effects.possible.spreads.compare_spread`.
 
     Parameters
     ----------

@@ -2,91 +2,35 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from retroevidence.effects.formulas import correlations as corr
-from retroevidence.effects.formulas import counts, means, paired, rates, single, zero_cells
+from retroevidence.effects.formulas import (
+    counts,
+    matched,
+    means,
+    paired,
+    rates,
+    single,
+    zero_cells,
+)
 from retroevidence.effects.formulas.checks import Effect, Floats
-
-Arguments = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What a measure is: its name in words, its scale, the numbers it needs.
-
-    Attributes
-    ----------
-    name, scale : str
-        In words.
-    arguments : tuple of str
-        The numbers it is computed from.
-    compute : callable
-        Its formula.
-    options : tuple of str
-        Keywords that change the formula.
-    ignores : tuple of str
-        Numbers of its family that it takes without using them, so that one call can serve several
-        measures.
-    other : dict
-        Other sets of numbers it can be computed from, with their formulas.
-    added : callable, optional
-        What is added to counts with a zero cell; NaN where the study is left out.
-    undefined : str
-        When the measure does not exist though all numbers are there.
-
-    Examples
-    --------
-    >>> MEASURES["ROM"].name, MEASURES["ROM"].scale
-    ('log ratio of means', 'log ratio')
-    >>> print(MEASURES["ROM"].formula)
-    with c = sd²/(n m²), ln(m1/m2) + (c1-c2)/2; variance c1 + c2
-    """
-
-    name: str
-    scale: str
-    arguments: Arguments
-    compute: Callable[..., Effect]
-    options: Arguments = ()
-    ignores: Arguments = ()
-    other: dict[Arguments, Callable[..., Effect]] = field(default_factory=dict)
-    added: Callable[..., Floats] | None = None
-    undefined: str = ""
-
-    @property
-    def formula(self) -> str:
-        """Estimate and variance, as the documentation of the formula says."""
-        return self._paragraph("Formula: ")
-
-    @property
-    def source(self) -> str:
-        """Where the formula comes from."""
-        return self._paragraph("Source: ").removesuffix(".")
-
-    @property
-    def ways(self) -> dict[Arguments, Callable[..., Effect]]:
-        """Every set of numbers the measure can be computed from, the usual one first."""
-        return {self.arguments: self.compute, **self.other}
-
-    def _paragraph(self, start: str) -> str:
-        paragraphs = (inspect.getdoc(self.compute) or "").split("\n\n")
-        found = (" ".join(p.split()) for p in paragraphs if p.startswith(start))
-        return next(found, "").removeprefix(start)
-
+from retroevidence.effects.formulas.entry import Measure
 
 _TWO_MEANS = ("m1", "sd1", "n1", "m2", "sd2", "n2")
 _PAIRED = ("m1", "m2", "sd1", "sd2", "n", "r")
 _TABLE = ("a", "n1", "c", "n2")
 _RATES = ("x1", "t1", "x2", "t2")
+_PAIRS = ("a", "b", "c", "d")
+_MARGINS = ("x1", "x2", "n", "r")
 _ZERO = ("add", "to")
 _SIDES = "both means must lie on the same side of 0"
 _RATIO_ZERO = "a zero cell has no ratio, and nothing was added"
 _J = "the small-sample factor needs more than 1 degree of freedom"
 _NO_MARGIN = "a row or a column of the table is empty"
 _NO_PHI = f"{_NO_MARGIN}, or the association is perfect"
+_NO_PAIR = "no pair differs"
 _SPREAD = f"the SD of the changes is 0, or {_J}"
 
 
@@ -98,6 +42,31 @@ def _ratio(name: str, scale: str, compute: Callable[..., Effect]) -> Measure:
         compute,
         _ZERO,
         added=zero_cells.for_ratio,
+        undefined=_RATIO_ZERO,
+    )
+
+
+def _same_people(added: Callable[..., Floats]) -> Callable[..., Floats]:
+    """Read events under two conditions, of the same n people, as a 2x2 table."""
+
+    def of_margins(x1: Floats, x2: Floats, n: Floats, r: Floats, **options: Any) -> Floats:
+        return added(x1, n, x2, n, **options)
+
+    return of_margins
+
+
+def _marginal(
+    name: str, compute: Callable[..., Effect], of_margins: Callable[..., Effect]
+) -> Measure:
+    return Measure(
+        name,
+        "log ratio",
+        _PAIRS,
+        compute,
+        _ZERO,
+        other={_MARGINS: of_margins},
+        added=zero_cells.for_pairs_ratio,
+        added_otherwise=_same_people(zero_cells.for_ratio),
         undefined=_RATIO_ZERO,
     )
 
@@ -254,6 +223,36 @@ MEASURES: dict[str, Measure] = {
         counts.or2d,
     ),
     "OR2DN": _ratio("standardised difference from an odds ratio, normal", "SD units", counts.or2dn),
+    "MPRD": Measure(
+        "risk difference of matched pairs",
+        "difference",
+        _PAIRS,
+        matched.mprd,
+        _ZERO,
+        other={_MARGINS: matched.mprd_of_margins},
+        added=zero_cells.for_pairs_difference,
+        added_otherwise=_same_people(zero_cells.for_difference),
+    ),
+    "MPRR": _marginal("log risk ratio of matched pairs", matched.mprr, matched.mprr_of_margins),
+    "MPOR": _marginal("log odds ratio of matched pairs", matched.mpor, matched.mpor_of_margins),
+    "MPORC": Measure(
+        "conditional log odds ratio of matched pairs",
+        "log ratio",
+        _PAIRS,
+        matched.mporc,
+        _ZERO,
+        added=zero_cells.for_discordant_ratio,
+        undefined=_RATIO_ZERO,
+    ),
+    "MPPETO": Measure(
+        "conditional log odds ratio of matched pairs by Peto's method",
+        "log ratio",
+        _PAIRS,
+        matched.mppeto,
+        _ZERO,
+        added=zero_cells.for_discordant_peto,
+        undefined=_NO_PAIR,
+    ),
     "COR": Measure("correlation", "correlation", ("r", "n"), corr.cor),
     "ZCOR": Measure(
         "correlation, Fisher's z",

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaln
+from scipy.special import gammaln, poch
+
+#: Above this, scipy's Pochhammer symbol is exact by its series.
+_LARGE = 25_000
 
 
 def hedges_j(df: Any) -> Any:
@@ -32,4 +35,7 @@ def hedges_j(df: Any) -> Any:
     """
     m = np.asarray(df, dtype=float)
     m = np.where(m > 1, m, np.nan)
-    return np.exp(gammaln(m / 2) - gammaln((m - 1) / 2) - np.log(m / 2) / 2)
+    exact = np.exp(gammaln(m / 2) - gammaln((m - 1) / 2) - np.log(m / 2) / 2)
+    # The difference of two logarithms of about m loses digits as m grows; poch knows the ratio.
+    large = np.where(m > _LARGE, m, np.nan)
+    return np.where(m > _LARGE, poch((large - 1) / 2, 0.5) / np.sqrt(large / 2), exact)[()]

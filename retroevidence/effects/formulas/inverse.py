@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import expit
 
 from retroevidence.effects.formulas.checks import above
+from retroevidence.errors import EffectError
 
 
 def ratio(yi: Any) -> Any:
@@ -170,11 +171,14 @@ def harmonic_mean(n: Any) -> float:
     Raises
     ------
     EffectError
-        If a size is not above 0.
+        If a size is not above 0, or none is given.
 
     Examples
     --------
     >>> round(harmonic_mean([11, 17, 21, 6]), 4)
     10.9885
     """
-    return float(1 / np.mean(1 / above("n", n, 0)))
+    sizes = above("n", n, 0)
+    if not sizes.size:
+        raise EffectError("n is empty; give the sizes of the studies.")
+    return float(1 / np.mean(1 / sizes))

@@ -145,7 +145,8 @@ def rom(
 
     Formula: with c = sd²/(n m²), ln(m1/m2) + (c1-c2)/2; variance c1 + c2
 
-    Source: Hedges, Gurevitch & Curtis 1999, doi 10.2307/177062; bias term Lajeunesse 2015,
+    Source: Hedges, Gurevitch & Curtis 1999,
+    doi 10.1890/0012-9658(1999)080[1150:TMAORR]2.0.CO;2; bias term Lajeunesse 2015,
     doi 10.1890/14-2402.1.
 
     >>> "{:.4f} {:.4f}".format(*rom(12, 3, 14, 9, 2, 11))

@@ -101,7 +101,8 @@ def mnln(m: Floats, sd: Floats, n: Floats) -> Effect:
 
     Formula: ln m; variance sd²/(n m²)
 
-    Source: Hedges, Gurevitch & Curtis 1999, doi 10.2307/177062, one of its two means.
+    Source: Hedges, Gurevitch & Curtis 1999,
+    doi 10.1890/0012-9658(1999)080[1150:TMAORR]2.0.CO;2, one of its two means.
 
     >>> "{:.4f} {:.4f}".format(*mnln(np.array(10), 3, 8))
     '2.3026 0.0112'

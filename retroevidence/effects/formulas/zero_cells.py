@@ -98,6 +98,65 @@ def for_rate_difference(
     return amount((x1 == 0) | (x2 == 0), add, to)
 
 
+def for_pairs_difference(
+    a: Floats, b: Floats, c: Floats, d: Floats, add: float = 0.5, to: str = "only0"
+) -> Floats:
+    """Return what is added to each kind of matched pairs; no event at all gives a difference of 0.
+
+    >>> for_pairs_difference(np.array([0, 0, 3]), np.array([2, 0, 0]), 1, 9).tolist()
+    [0.0, 0.5, 0.0]
+    """
+    return amount(has_zero_margin(a, b, c, d), add, to)
+
+
+def for_pairs_ratio(
+    a: Floats, b: Floats, c: Floats, d: Floats, add: float = 0.5, to: str = "only0"
+) -> Floats:
+    """Return what is added to each kind of matched pairs; NaN where nobody has the event, or all.
+
+    >>> for_pairs_ratio(np.array([0, 0, 3]), np.array([2, 0, 0]), np.array([0, 0, 1]), 9).tolist()
+    [0.5, nan, 0.0]
+    """
+    plus = amount(has_zero_margin(a, b, c, d), add, to)
+    return left_out(plus, ((a + b == 0) & (a + c == 0)) | ((c + d == 0) & (b + d == 0)), to)
+
+
+def for_discordant_ratio(
+    a: Floats, b: Floats, c: Floats, d: Floats, add: float = 0.5, to: str = "only0"
+) -> Floats:
+    """Return what is added to the pairs that differ; NaN where none does.
+
+    >>> for_discordant_ratio(0, np.array([2, 0, 3]), np.array([0, 0, 1]), 9).tolist()
+    [0.5, nan, 0.0]
+    """
+    return left_out(amount((b == 0) | (c == 0), add, to), (b == 0) & (c == 0), to)
+
+
+def for_discordant_peto(
+    a: Floats, b: Floats, c: Floats, d: Floats, add: float = 0.5, to: str = "only0"
+) -> Floats:
+    """Return what is added to the pairs that differ for Peto's method: nothing but by request.
+
+    >>> for_discordant_peto(0, np.array([2, 0, 3]), np.array([0, 0, 1]), 9).tolist()
+    [0.0, nan, 0.0]
+    """
+    plus = amount((b == 0) | (c == 0), add, "none" if to == "only0" else to)
+    return left_out(plus, (b == 0) & (c == 0), to)
+
+
+def has_zero_margin(a: Floats, b: Floats, c: Floats, d: Floats) -> Flags:
+    """Tell where a condition has no event or only events, or where no matched pair differs.
+
+    Margins, not the four kinds of pairs, enter the marginal measures: that no pair has the event
+    twice is usual for rare events, and needs no correction.
+
+    >>> has_zero_margin(np.array([0, 0, 5]), np.array([2, 0, 0]), np.array([1, 1, 0]), 9).tolist()
+    [False, True, True]
+    """
+    margins = (a + b == 0) | (a + c == 0) | (c + d == 0) | (b + d == 0)
+    return np.asarray(margins | (b + c == 0))
+
+
 def has_zero(a: Floats, n1: Floats, c: Floats, n2: Floats) -> Flags:
     """Tell which 2x2 tables have a zero cell.
 

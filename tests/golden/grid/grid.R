@@ -29,6 +29,7 @@ pairs <- c("MC", "SMCC", "SMCR", "SMCRH", "SMCRP", "SMCRPH", "ROMC")
 table2 <- c("OR", "RR", "RD", "PETO", "AS", "PHI", "OR2D", "OR2DN")
 single <- c("PR", "PLN", "PLO", "PAS", "PFT")
 rates <- c("IRR", "IRD", "IRSD")
+matched <- c("MPRD", "MPRR", "MPOR", "MPORC", "MPPETO")
 
 with(dat.normand1999, add("normand1999", "means", data.frame(
   m1 = m1i, sd1 = sd1i, n1 = n1i, m2 = m2i, sd2 = sd2i, n2 = n2i), means))
@@ -84,6 +85,10 @@ with(dat.bonett2010, add("bonett2010", "alpha", data.frame(alpha = ai, m = mi, n
   moderator = as.numeric(caregivers == "mixed")), "ARAW"))
 with(dat.normand1999, add("normand1999_arm", "mean", data.frame(m = m2i, sd = sd2i, n = n2i),
   c("MN", "MNLN")))
+# bourassa1996: the same people left-handed (condition 1) and left-eyed (condition 2).
+with(subset(dat.bourassa1996, sex == "combined"), add("bourassa1996", "matched", data.frame(
+  a = lh.le, b = lh.re, c = rh.le, d = rh.re,
+  moderator = as.numeric(hand_assess == "performance")), matched))
 # Weeks of contact beyond three count as three, as in the published analysis.
 with(dat.raudenbush1985, add("raudenbush1985", "generic", data.frame(yi = as.numeric(yi), vi = vi,
   moderator = pmin(weeks, 3)), "GEN"))
@@ -107,10 +112,12 @@ metafor_effects <- function(measure, family, d) {
     correlations = list(ri = d$r, ni = d$n),
     partial = list(ti = d$t, mi = d$m, ni = d$n),
     alpha = list(ai = d$alpha, mi = d$m, ni = d$n),
+    matched = list(ai = d$a, bi = d$b, ci = d$c, di = d$d),
     mean = list(mi = d$m, sdi = d$sd, ni = d$n))
   # A double zero says nothing about a ratio: drop00. Peto's method needs no correction.
   if (measure %in% c("OR", "RR", "PETO", "OR2D", "OR2DN", "IRR")) call$drop00 <- TRUE
-  if (measure == "PETO") call$add <- 0
+  # The marginal measures of pairs need one only where a condition has no event or no non-event.
+  if (measure %in% c("PETO", "MPRD", "MPRR", "MPOR", "MPPETO")) call$add <- 0
   e <- suppressWarnings(do.call(escalc, c(list(measure = measure), call)))
   data.frame(yi = as.numeric(e$yi), vi = as.numeric(e$vi))
 }
