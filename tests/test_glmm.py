@@ -12,7 +12,7 @@ from scipy import integrate as quadrature
 from scipy import optimize, stats
 
 from retroevidence.errors import PoolError, UnknownNameError
-from retroevidence.meta.counts import glmm_kernels
+from retroevidence.meta.counts import glmm_grid, glmm_kernels
 from retroevidence.meta.counts.glmm import pool_glmm
 from retroevidence.meta.counts.glmm_fit import climb, integrate
 from retroevidence.meta.counts.glmm_kernels import (
@@ -159,15 +159,14 @@ def test_integrals_and_derivatives(kernel, probability, tau):
 
 def test_more_points_change_nothing(monkeypatch):
     """Large counts, no events, wide and narrow effects: the points are enough for all of them."""
-    from retroevidence.meta.counts import glmm_fit
-
     x, n = np.array([0.0, 0, 1, 900, 5000]), np.array([5.0, 4000, 30, 1000, 5000])
     kernel = Binomial(x, n, np.zeros(5))
     for tau in (0.01, 0.4, 2.0, 10.0):
         for effect in (-6.0, 0.0, 3.0):
             few = integrate(kernel, effect, tau, np.zeros(5))
             with monkeypatch.context() as patch:
-                patch.setattr(glmm_fit, "POINTS", 4001)
+                patch.setattr(glmm_grid, "STEP", 0.01)
+                patch.setattr(glmm_grid, "STEP_SD", 0.01)
                 many = integrate(kernel, effect, tau, np.zeros(5))
             np.testing.assert_allclose(few.value, many.value, rtol=1e-12, atol=1e-11)
             np.testing.assert_allclose(few.gradient, many.gradient, rtol=1e-8, atol=1e-8)
@@ -319,6 +318,39 @@ def test_one_study_with_nearly_all_the_people():
     assert found.estimate == pytest.approx(alone.estimate, abs=found.se)
 
 
+@pytest.mark.parametrize("model", ["CM.AL", "UM.FS"])
+def test_millions_of_people(model):
+    """The log-likelihood is rounded to 1e-6 there, and the climb must not wait for less."""
+    random = np.random.default_rng(11)
+    n = np.array([9_600_000, 4_100_000, 21_000, 88_000, 7_700_000, 36_000_000])
+    base, effect = random.normal(-2.2, 0.7, 6), random.normal(0.3, 0.5, 6)
+    a, c = (
+        random.binomial(n, 1 / (1 + np.exp(-v))) for v in (base + effect / 2, base - effect / 2)
+    )
+    found = pool_glmm(a=a, n1=n, c=c, n2=n, model=model)
+    own = np.log(a / c) if model == "CM.AL" else np.log(a * (n - c) / (c * (n - a)))
+    # Nothing but the variance between studies is left; the smallest study has an SE of 0.04.
+    assert found.estimate == pytest.approx(own.mean(), abs=0.002)
+    assert found.tau2 == pytest.approx(own.var(), rel=0.01)
+    assert found.se == pytest.approx(math.sqrt(own.var() / 6), rel=0.01)
+
+
+def test_two_peaks_are_told():
+    """Random rates on which lme4 ends at the lower of two peaks, tau² = 0.114."""
+    d = {"x1": [10, 2, 20, 20, 25], "t1": [16760, 20661, 19455, 33130, 14439]}
+    d |= {"x2": [3, 3, 5, 4, 26], "t2": [23410, 11835, 2418, 5825, 21396]}
+    found = pool_glmm(d, measure="IRR", model="UM.FS")
+    assert found.tau2 == 0
+    (note,) = (note for note in found.notes if "second peak" in note)
+    assert "lower by 0.0056: tau² = 0.114 with an estimate of 0.165" in note
+    read, _ = read_counts(d, ("x1", "t1", "x2", "t2"), {})
+    kernel = TwoPoissons(read)
+    grid = [climb(kernel, tau, 0.2, kernel.start()).value for tau in np.linspace(0, 1, 41)]
+    assert max(grid) == grid[0] == pytest.approx(found.loglik, abs=1e-9)
+    assert min(grid[:14]) < max(grid[8:20]) - 1e-3
+    assert not any("second peak" in note for note in pool_glmm(table("bcg")).notes)
+
+
 def test_unlike_groups_and_everybody_with_an_event():
     """Tables whose integrals reach effects of ±60 on the log scale."""
     d = pd.DataFrame(
@@ -378,5 +410,7 @@ def test_refusals(given, message):
 def test_unknown_names():
     with pytest.raises(UnknownNameError, match="measure of counts"):
         pool_glmm(measure="RR")
+    with pytest.raises(UnknownNameError, match="measure of counts"):
+        pool_glmm(measure=["OR"])
     with pytest.raises(UnknownNameError, match="model for IRR"):
         pool_glmm(measure="IRR", model="CM.AL")

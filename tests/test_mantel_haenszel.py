@@ -144,6 +144,44 @@ def test_a_difference_without_any_event_has_a_variance():
     assert any("leans on that half" in note for note in found.notes)
 
 
+def test_everybody_against_nobody_has_no_variance_but_rounding():
+    """Each of the two sums of the variance is 35 000 there, and their difference 1e-11."""
+    d = {"a": [35565, 29370, 32045], "n1": [35565, 29370, 32045]}
+    d |= {"c": [0, 0, 0], "n2": [540887, 644104, 548676]}
+    found = pool_counts(d, measure="RD")
+    assert any("leans on that half" in note for note in found.notes)
+    assert 0.99 < found.estimate < 1
+    assert 1e-6 < found.se < 1e-3
+
+
+def test_what_no_study_says_is_said_in_the_words_of_the_measure():
+    people = {"a": [0, 0], "n1": [9, 9], "c": [0, 0], "n2": [9, 9]}
+    times = {"x1": [0, 0], "t1": [9, 9], "x2": [0, 0], "t2": [9, 9]}
+    with pytest.raises(PoolError, match=r'has people with and without an event; .*"RD", or'):
+        pool_counts(people)
+    with pytest.raises(PoolError, match=r'has an event; .*"RD", or'):
+        pool_counts(people, measure="RR")
+    with pytest.raises(PoolError, match=r'has an event; use pool_counts with measure="IRD"\.$'):
+        pool_counts(times, measure="IRR")
+
+
+def test_columns_can_be_swapped_by_name():
+    d = table("bcg")
+    one, other = pool_counts(d), pool_counts(d, a="c", n1="n2", c="a", n2="n1")
+    assert other.estimate == pytest.approx(-one.estimate, rel=1e-12)
+    assert other.studies["a"].tolist() == d["c"].tolist()
+
+
+def test_counts_beside_a_table_are_its_rows():
+    d = table("bcg").set_axis([f"s{i}" for i in range(13)], axis=0)
+    one = pool_counts(d)
+    assert pool_counts(d.drop(columns="a"), a=d["a"].to_list()).estimate == one.estimate
+    with pytest.raises(PoolError, match=r"different indexes; .*a\.to_numpy\(\)"):
+        pool_counts(d, a=d["a"].reset_index(drop=True))
+    with pytest.raises(PoolError, match="a has 2 values for 13 studies"):
+        pool_counts(d, a=[1, 2])
+
+
 def test_one_study_is_its_own_result():
     found = pool_counts(a=4, n1=123, c=11, n2=139)
     a, b, c, d = 4, 119, 11, 128
@@ -199,6 +237,8 @@ def test_it_shows_itself_and_exports():
     )
     assert len(found.summary) == 1
     assert found.studies["weight"].sum() == pytest.approx(100)
+    as_text = pool_counts(table("bcg").astype(str))
+    assert "4/123" in as_text._repr_html_()
     assert "rate ratio" in repr(pool_counts(pd.DataFrame(CASES["rates"]), measure="IRR"))
 
 
@@ -209,6 +249,9 @@ def test_it_shows_itself_and_exports():
         ({"a": [1.5, 4]}, "0: a and n1 must be whole numbers"),
         ({"n1": [10, 0]}, "1: a and n1"),
         ({"a": [1, 2, 3]}, "differ in length"),
+        ({"a": [[4, 6]]}, r"differ in length \(a 1 x 2, n1 2"),
+        ({"a": [1 + 2j, 4]}, "a must hold numbers"),
+        ({"a": [10**400, 4]}, "a must hold numbers"),
         ({"a": ["x", "y"]}, "must hold numbers"),
         ({"a": None}, "a is missing"),
         ({"x1": [1, 2]}, "x1 is not used here"),
@@ -233,6 +276,11 @@ def test_more_refusals():
         pool_counts({"a": [1], "n1": [2], "n2": [3]})
     with pytest.raises(PoolError, match="is not a column"):
         pool_counts({"a": [1], "n1": [2], "n2": [3]}, c="events")
+    twice = pd.concat([table("bcg"), table("bcg")[["a"]]], axis=1)
+    with pytest.raises(PoolError, match="the table has a more than once"):
+        pool_counts(twice)
+    with pytest.raises(PoolError, match=r"cannot be read .* give one list per column"):
+        pool_counts({"a": 1, "n1": 2, "c": 1, "n2": 2})
     with pytest.raises(PoolError, match="the table is a list"):
         pool_counts([1, 2])
     with pytest.raises(PoolError, match="x1 must be a whole number of events"):

@@ -50,3 +50,10 @@ def test_the_test_of_the_estimate_is_the_test_of_association():
     assert found.statistic**2 == pytest.approx(found.cmh, rel=1e-12)
     assert "Peto" in repr(found)
     assert "Tarone" not in repr(found)
+
+
+def test_an_odds_ratio_that_no_number_holds_is_shown():
+    """Groups of very unlike size carry Peto's log odds ratio past the largest exponent."""
+    found = pool_counts(a=10**6, n1=10**6, c=53, n2=1000, method="Peto")
+    assert found.estimate == pytest.approx(1001.946895814535, rel=1e-9)
+    assert "odds ratio" in repr(found)

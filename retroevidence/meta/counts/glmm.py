@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from retroevidence.meta.counts.glmm_kernels import (
     TwoBinomials,
     TwoPoissons,
 )
+from retroevidence.meta.counts.glmm_levels import RandomLevels
 from retroevidence.meta.counts.glmm_result import PooledGLMM
 from retroevidence.meta.counts.tables import RATES, SINGLE, TABLES, Counts, informative, read_counts
 from retroevidence.meta.interval import (
@@ -30,8 +32,8 @@ from retroevidence.meta.interval import (
 
 #: Measures, the columns they need, and their models, the default one first.
 MEASURES = {
-    "OR": (TABLES, ("CM.EL", "CM.AL", "UM.FS")),
-    "IRR": (RATES, ("CM.EL", "UM.FS")),
+    "OR": (TABLES, ("CM.EL", "CM.AL", "UM.FS", "UM.RS")),
+    "IRR": (RATES, ("CM.EL", "UM.FS", "UM.RS")),
     "PLO": (SINGLE, ("BN",)),
 }
 
@@ -69,6 +71,8 @@ def pool_glmm(
         - "UM.FS": both groups are binomial (IRR: Poisson) with one base level per study and
           ``± effect / 2`` around it. Tau² tends to be too small, as ML spends a parameter on each
           base level.
+        - "UM.RS": the same with base levels from one normal population (mean and variance
+          `sigma2`), independent of the effects: fewer parameters, one more assumption.
         - "BN": binomial with normally distributed logits, the one model of PLO.
     a, n1, c, n2 : array_like, shape (k,), or str
         Events and people in group 1, events and people in group 2; or names of columns.
@@ -96,11 +100,18 @@ def pool_glmm(
     -----
     Models: Stijnen, Hamza & Özdemir (2010, doi 10.1002/sim.4040), compared by Jackson et al.
     (2018, doi 10.1002/sim.7588). Maximum likelihood throughout; the integrals over the effects
-    are exact to rounding, see `glmm_fit`. Standard errors come from the observed information of
-    all parameters, tau included (with tau² = 0: without it).
+    (and, in UM.RS, the base levels) are exact to about 1e-12 of a log-likelihood, see `glmm_grid`.
+    Standard errors come from the observed information of all parameters, tau and sigma included
+    (where they are 0: without them).
 
     Studies with zero cells enter as they are. Those without an event in either group, or with
-    nothing but events in both, say nothing on a ratio and are left out.
+    nothing but events in both, say nothing on a ratio and are left out; in UM.RS too, where they
+    would say something on the base levels.
+
+    Both unconditional models code the groups ±1/2, so that swapping them turns the sign and nothing
+    else. That holds for `q` of UM.RS as well, where metafor's saturated model takes the base
+    level of group 2 as the random one and its test depends on which group that is. lme4, and so
+    metafor, fit UM.RS by Laplace's approximation, which differs in the third digit in sparse data.
 
     Examples
     --------
@@ -118,7 +129,7 @@ def pool_glmm(
     kernel = kernel_of(counts, measure, model)
     _check_edges(kernel, measure)
     k = kernel.k
-    found = search(kernel, level) if k > 1 else _alone(kernel)
+    found = _search(kernel, level)
     best, common = found.best, found.common
     se, tau2_se = standard_errors(found)
     tau2 = best.tau**2 if k > 1 else NAN
@@ -126,7 +137,8 @@ def pool_glmm(
     spread = math.sqrt(best.tau**2 + se**2)
     lrt = max(0.0, 2 * (best.value - common.value)) if k > 1 else NAN
     q = max(0.0, 2 * (kernel.saturated() - common.value)) if k > 1 else NAN
-    where, deviation = best.moments.posterior
+    sigma = float(best.base[1]) if isinstance(kernel, RandomLevels) and k > 1 else NAN
+    where, deviation = best.posterior
     return PooledGLMM(
         measure=measure,
         model=model,
@@ -141,20 +153,21 @@ def pool_glmm(
         tau2=tau2,
         tau2_se=tau2_se,
         tau2_ci=Interval(*(limit**2 for limit in found.tau_ci)),
+        sigma2=sigma**2,
         lrt=lrt,
         lrt_p_value=(float(chdtrc(1, lrt)) / 2 if lrt > 0 else 1.0) if k > 1 else NAN,
         q=q,
         q_df=k - 1,
         q_p_value=float(chdtrc(k - 1, q)) if k > 1 else NAN,
         loglik=best.value,
-        notes=(*notes, *_remarks(found, k, counts)),
+        notes=(*notes, *_remarks(found, sigma, k, counts)),
         studies=counts.frame.assign(
             shrunken=best.effect + best.tau * where, shrunken_sd=best.tau * deviation
         ),
     )
 
 
-def kernel_of(counts: Counts, measure: str, model: str) -> Kernel:
+def kernel_of(counts: Counts, measure: str, model: str) -> Kernel | RandomLevels:
     """Return the likelihood of the counts under one of the models.
 
     Parameters
@@ -166,8 +179,8 @@ def kernel_of(counts: Counts, measure: str, model: str) -> Kernel:
 
     Returns
     -------
-    Kernel
-        Likelihood of each study, as `glmm_fit` takes it.
+    Kernel or RandomLevels
+        Likelihood of each study, as `glmm_fit` or `glmm_levels` takes it.
 
     Examples
     --------
@@ -177,8 +190,9 @@ def kernel_of(counts: Counts, measure: str, model: str) -> Kernel:
     """
     if measure == "PLO":
         return Binomial(counts.x1, counts.n1, np.zeros(len(counts.x1)))
-    if model == "UM.FS":
-        return TwoBinomials(counts) if measure == "OR" else TwoPoissons(counts)
+    if model in ("UM.FS", "UM.RS"):
+        two = TwoBinomials(counts) if measure == "OR" else TwoPoissons(counts)
+        return two if model == "UM.FS" else RandomLevels(two)
     if measure == "OR" and model == "CM.EL":
         return Hypergeometric(counts)
     # Given the events of both groups, those of group 1 are binomial: exactly for rates, nearly
@@ -187,7 +201,7 @@ def kernel_of(counts: Counts, measure: str, model: str) -> Kernel:
 
 
 def _choices(measure: str, model: str | None, level: float) -> tuple[tuple[str, ...], str]:
-    if measure not in MEASURES:
+    if measure not in list(MEASURES):
         raise unknown_name("measure of counts", measure, MEASURES)
     columns, models = MEASURES[measure]
     if model is not None and model not in models:
@@ -196,7 +210,7 @@ def _choices(measure: str, model: str | None, level: float) -> tuple[tuple[str, 
     return columns, models[0] if model is None else model
 
 
-def _check_edges(kernel: Kernel, measure: str) -> None:
+def _check_edges(kernel: Kernel | RandomLevels, measure: str) -> None:
     """Refuse data whose likelihood rises towards an infinite effect."""
     for every, where in zip(kernel.edges(), ("lowest", "highest"), strict=True):
         if not every.all():
@@ -208,18 +222,23 @@ def _check_edges(kernel: Kernel, measure: str) -> None:
                 "use proportion for an exact bound."
             )
         raise PoolError(
-            f"every study's counts are the {where} that its margins allow (a group without "
-            "events), so the likelihood has no maximum; use pool_counts, which says what it adds."
+            f"every study's counts are the {where} that its margins allow (a group without an "
+            "event or with nothing else), so the likelihood has no maximum; use pool_counts, which "
+            "says what it adds."
         )
 
 
-def _alone(kernel: Kernel) -> Search:
-    """One study: its own maximum, and nothing on other studies."""
-    only = climb(kernel, 0.0, 0.0, kernel.start())
-    return Search(only, only, NO_INTERVAL, rising=False)
+def _search(kernel: Kernel | RandomLevels, level: float) -> Search:
+    if kernel.k == 1:
+        # One study: its own maximum, with its own base level, and nothing on other studies.
+        alone = kernel.kernel if isinstance(kernel, RandomLevels) else kernel
+        only = climb(alone, 0.0, 0.0, alone.start())
+        return Search(only, only, None, NO_INTERVAL, rising=False)
+    climber = kernel.climb if isinstance(kernel, RandomLevels) else partial(climb, kernel)
+    return search(climber, kernel.start(), level)
 
 
-def _remarks(found: Search, k: int, counts: Counts) -> list[str]:
+def _remarks(found: Search, sigma: float, k: int, counts: Counts) -> list[str]:
     notes = []
     if k == 1:
         notes.append(
@@ -234,6 +253,14 @@ def _remarks(found: Search, k: int, counts: Counts) -> list[str]:
         notes.append(
             "tau² is estimated as 0: the mean is the common effect, and its standard error leaves "
             "tau² out."
+        )
+    if k > 1 and sigma == 0:
+        notes.append("sigma² is estimated as 0: all studies are taken to have one base level.")
+    if found.second is not None:
+        other, lower = found.second, found.best.value - found.second.value
+        notes.append(
+            f"The log-likelihood has a second peak, lower by {lower:.2g}: "
+            f"tau² = {other.tau**2:.3g} with an estimate of {other.effect:.3g}."
         )
     if found.rising:
         notes.append(

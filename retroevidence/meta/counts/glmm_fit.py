@@ -19,18 +19,12 @@ from scipy.optimize import brentq
 from scipy.special import chdtri
 
 from retroevidence.errors import PoolError
+from retroevidence.meta.counts.glmm_grid import nodes_of
 from retroevidence.meta.counts.glmm_kernels import Kernel
 from retroevidence.meta.interval import NAN, Interval
 
 Floats = NDArray[np.float64]
 
-#: An integrand is followed until it has fallen to e^-38 of its peak.
-DROP = 38.0
-#: Its logarithm bends at least as much as -z²/2, so beyond this distance it has fallen that far.
-REACH = math.sqrt(2 * DROP)
-#: Fewest points of an integral, and the widest step on the scale of the effect. A step of 0.3
-#: leaves an error of about e^-33 for functions without singularities nearer than π/2.
-POINTS, STEP = 49, 0.3
 #: Where τ is searched; odds that differ by a factor e^10 between studies are no population.
 MOST = 10.0
 
@@ -71,9 +65,8 @@ def integrate(kernel: Kernel, effect: float, tau: float, base: Floats) -> Moment
 
     Notes
     -----
-    Trapezoidal rule on equally spaced points between the places where the integrand has fallen to
-    e^-38, which for smooth functions that vanish at both ends converges exponentially (Trefethen &
-    Weideman 2014, doi 10.1137/130932132); the points move with each study's own peak.
+    Trapezoidal rule on points that move with each study's own peak (see `glmm_grid`); the error is
+    that of rounding.
 
     Examples
     --------
@@ -83,15 +76,18 @@ def integrate(kernel: Kernel, effect: float, tau: float, base: Floats) -> Moment
     -0.883722
     """
     column = base[:, None]
-    peak, height, spread = _peak(kernel, effect, tau, column)
-    low, high = _ends(kernel, effect, tau, column, peak, height, spread)
-    widest = float((tau * (high - low)).max())
-    points = max(POINTS, math.ceil(widest / STEP) + 1)
-    z = low + (high - low) * np.linspace(0.0, 1.0, points)
+
+    def curve(z: Floats) -> tuple[Floats, Floats, Floats]:
+        found = kernel.terms(effect + tau * z, column)
+        return found.value - z**2 / 2, tau * found.effect - z, tau**2 * found.effect2 - 1
+
+    z = nodes_of(curve, np.zeros_like(column), tau)[:, 0]
     found = kernel.terms(effect + tau * z, column)
-    mass = np.exp(found.value - z**2 / 2 - height)
+    exponent = found.value - z**2 / 2
+    height = exponent.max(axis=1, keepdims=True)
+    mass = np.exp(exponent - height)
     total = mass.sum(axis=1, keepdims=True)
-    width = (high - low)[:, 0] / (points - 1)
+    width = z[:, 1] - z[:, 0]
     value = height[:, 0] + np.log(total[:, 0] * width / math.sqrt(2 * math.pi))
     mass /= total
 
@@ -111,58 +107,17 @@ def integrate(kernel: Kernel, effect: float, tau: float, base: Floats) -> Moment
     return Moments(value, gradient, hessian, np.stack([mean, deviation]))
 
 
-def _peak(
-    kernel: Kernel, effect: float, tau: float, column: Floats
-) -> tuple[Floats, Floats, Floats]:
-    """Find where each integrand is highest, by Newton steps inside a bracket."""
-    z = np.zeros_like(column)
-    reach: Floats | None = None
-    for _ in range(200):
-        found = kernel.terms(effect + tau * z, column)
-        slope, bend = tau * found.effect - z, tau**2 * found.effect2 - 1
-        if reach is None:
-            # The slope falls by at least 1 per unit of z, so the peak is not farther than this.
-            reach = np.abs(slope)
-            left, right = -reach, reach
-        left, right = np.where(slope >= 0, z, left), np.where(slope <= 0, z, right)
-        step = z - slope / bend
-        step = np.where((step > left) & (step < right), step, (left + right) / 2)
-        # A peak that is found to a hundredth of its width serves as the middle of the points.
-        if np.all(np.abs(step - z) * np.sqrt(-bend) < 0.01):
-            break
-        z = step
-    return z, found.value - z**2 / 2, 1 / np.sqrt(-bend)
-
-
-def _ends(
-    kernel: Kernel,
-    effect: float,
-    tau: float,
-    column: Floats,
-    peak: Floats,
-    height: Floats,
-    spread: Floats,
-) -> tuple[Floats, Floats]:
-    """Return where each integrand has fallen far enough, on both sides."""
-    reach = np.repeat(np.fmin(REACH, REACH * spread), 2, axis=1)
-    side = np.array([[-1.0, 1.0]])
-    for _ in range(40):
-        z = peak + side * reach
-        fallen = height - kernel.terms(effect + tau * z, column).value + z**2 / 2
-        short = (fallen < DROP) & (reach < REACH + 1)
-        if not short.any():
-            break
-        reach = np.where(short, 1.4 * reach, reach)
-    return peak - reach[:, :1], peak + reach[:, 1:]
-
-
 @dataclass(frozen=True)
 class Profile:
     """The highest log-likelihood at one τ, and where it is.
 
+    `slope` is the derivative of the profile by τ, over τ (its limit where τ is 0); `information`
+    minus the curvature in effect and τ, shape (2, 2), with the base levels taken out; `posterior`
+    mean and SD of each study's z.
+
     Examples
     --------
-    >>> Profile(0.5, -1.0, 0.0, np.zeros(1), None).tau
+    >>> Profile(0.5, -1.0, 0.0, np.zeros(1), 0.0, np.eye(2), np.zeros((2, 1))).tau
     0.5
     """
 
@@ -170,25 +125,13 @@ class Profile:
     value: float
     effect: float
     base: Floats
-    moments: Moments
+    slope: float
+    information: Floats
+    posterior: Floats
 
-    @property
-    def slope(self) -> float:
-        """Derivative of the profile by τ, over τ; its limit where τ is 0."""
-        if self.tau == 0:
-            # There the second derivative by τ is what the first one over τ tends to.
-            return float(self.moments.hessian[1, 1].sum())
-        return float(self.moments.gradient[1].sum()) / self.tau
 
-    def information(self, *, with_tau: bool) -> Floats:
-        """Return minus the curvature in effect (and τ), base levels taken out."""
-        h = self.moments.hessian
-        kept = [0, 1] if with_tau else [0]
-        whole = h[np.ix_(kept, kept)].sum(axis=2)
-        if np.all(h[2, 2] == 0):
-            return np.asarray(-whole)
-        cross = h[kept, 2]
-        return np.asarray(-whole + (cross / h[2, 2]) @ cross.T)
+#: Maximises a likelihood at one τ, from an effect and base levels to start at.
+Climb = Callable[[float, float, Floats], Profile]
 
 
 def climb(kernel: Kernel, tau: float, effect: float, base: Floats) -> Profile:
@@ -221,6 +164,9 @@ def climb(kernel: Kernel, tau: float, effect: float, base: Floats) -> Profile:
     True
     """
     now = integrate(kernel, effect, tau, base)
+    # Twice what a quadratic would still gain; a log-likelihood has no unit, so no scale, but
+    # differences below its rounding cannot be seen.
+    enough = max(1e-10, kernel.rounding)
     for _ in range(200):
         g, h = now.gradient, now.hessian
         if kernel.has_base:
@@ -231,49 +177,65 @@ def climb(kernel: Kernel, tau: float, effect: float, base: Floats) -> Profile:
         else:
             along = -float(g[0].sum()) / float(h[0, 0].sum())
             aside = np.zeros_like(base)
-        # Twice what a quadratic would still gain: a log-likelihood has no unit, so no scale.
         gain = float(g[0].sum()) * along + float((g[2] * aside).sum())
         total, share = float(now.value.sum()), 1.0
-        last = gain < 1e-10
+        last = gain < enough
         for _ in range(60):
             try_effect, try_base = effect + share * along, base + share * aside
             then = integrate(kernel, try_effect, tau, try_base)
             risen = float(then.value.sum()) - total
-            if last or risen >= 1e-4 * share * gain:
+            if last or risen >= 1e-4 * share * gain - enough / 2:
                 break
             share /= 2
         effect, base, now = try_effect, try_base, then
         if last:
-            return Profile(tau, float(now.value.sum()), effect, base, now)
+            return _profile(tau, effect, base, now)
     raise PoolError(
         "the likelihood of these counts was not climbed in 200 steps; "
         "check the counts, or use pool_counts."
     )
 
 
+def _profile(tau: float, effect: float, base: Floats, now: Moments) -> Profile:
+    h = now.hessian
+    information = -h[:2, :2].sum(axis=2)
+    if np.any(h[2, 2] != 0):
+        cross = h[:2, 2]
+        information = information + (cross / h[2, 2]) @ cross.T
+    # At 0 the second derivative by τ is what the first one over τ tends to.
+    slope = h[1, 1].sum() if tau == 0 else now.gradient[1].sum() / tau
+    value = float(now.value.sum())
+    return Profile(tau, value, effect, base, float(slope), information, now.posterior)
+
+
 @dataclass(frozen=True)
 class Search:
     """The maximum over τ, the one at τ = 0, limits for τ, and whether τ ran into its bound.
 
+    `second` is the next highest peak over τ, where there is one within the limits.
+
     Examples
     --------
-    >>> Search(None, None, Interval(0.0, 1.0), False).rising
+    >>> Search(None, None, None, Interval(0.0, 1.0), False).rising
     False
     """
 
     best: Profile
     common: Profile
+    second: Profile | None
     tau_ci: Interval
     rising: bool
 
 
-def search(kernel: Kernel, level: float) -> Search:
+def search(climber: Climb, start: Floats, level: float) -> Search:
     """Maximise the likelihood over τ as well, and find its profile limits.
 
     Parameters
     ----------
-    kernel : Kernel
-        The likelihood of at least two studies.
+    climber : callable
+        From τ, an effect and base levels to start from to the `Profile`, for at least two studies.
+    start : numpy.ndarray
+        Base levels to start from.
     level : float
         Confidence of the limits.
 
@@ -284,28 +246,33 @@ def search(kernel: Kernel, level: float) -> Search:
 
     Examples
     --------
+    >>> from functools import partial
     >>> from retroevidence.meta.counts.glmm_kernels import Binomial
     >>> two = Binomial(np.array([1.0, 19]), np.array([20.0, 20]), np.zeros(2))
-    >>> round(search(two, 0.95).best.tau, 3)
+    >>> round(search(partial(climb, two), two.start(), 0.95).best.tau, 3)
     3.186
     """
-    common = climb(kernel, 0.0, 0.0, kernel.start())
+    common = climber(0.0, 0.0, start)
     grid = [common]
     for tau in MOST * 2.0 ** np.arange(-10, 1):
-        grid.append(climb(kernel, float(tau), grid[-1].effect, grid[-1].base))
+        grid.append(climber(float(tau), grid[-1].effect, grid[-1].base))
     peaks = [common] if common.slope <= 0 else []
     for left, right in pairwise(grid):
         if left.slope > 0 >= right.slope:
-            peaks.append(_between(kernel, lambda point: point.slope, left, right))
+            peaks.append(_between(climber, lambda point: point.slope, left, right))
     rising = grid[-1].slope > 0
     if rising:
         peaks.append(grid[-1])
-    best = max(peaks, key=lambda point: point.value)
-    return Search(best, common, _limits(kernel, grid, best, level), rising and best is grid[-1])
+    best, *others = sorted(peaks, key=lambda point: -point.value)
+    limits = _limits(climber, grid, best, level)
+    # A likelihood that is flat to rounding has no two peaks worth a word.
+    near = best.value - float(chdtri(1, 1 - level)) / 2
+    second = next((one for one in others if one.value > near and one.tau != best.tau), None)
+    return Search(best, common, second, limits, rising and best is grid[-1])
 
 
 def _between(
-    kernel: Kernel, height: Callable[[Profile], float], left: Profile, right: Profile
+    climber: Climb, height: Callable[[Profile], float], left: Profile, right: Profile
 ) -> Profile:
     """Return the profile whose `height` is 0 between two of opposite signs."""
     known = {left.tau: left, right.tau: right}
@@ -313,7 +280,7 @@ def _between(
     def at(tau: float) -> float:
         if tau not in known:
             near = min(known.values(), key=lambda point: abs(point.tau - tau))
-            known[tau] = climb(kernel, tau, near.effect, near.base)
+            known[tau] = climber(tau, near.effect, near.base)
         return height(known[tau])
 
     tau = float(brentq(at, left.tau, right.tau, xtol=1e-14 * right.tau, rtol=1e-13))
@@ -321,7 +288,7 @@ def _between(
     return known[tau]
 
 
-def _limits(kernel: Kernel, grid: list[Profile], best: Profile, level: float) -> Interval:
+def _limits(climber: Climb, grid: list[Profile], best: Profile, level: float) -> Interval:
     """Return where the profile of τ has fallen by half a quantile of chi-squared (1 df)."""
     floor = best.value - float(chdtri(1, 1 - level)) / 2
 
@@ -333,20 +300,20 @@ def _limits(kernel: Kernel, grid: list[Profile], best: Profile, level: float) ->
     low, high = 0.0, math.inf
     for left, right in pairwise(points[: here + 1]):
         if above(left) < 0 <= above(right):
-            low = _between(kernel, above, left, right).tau
+            low = _between(climber, above, left, right).tau
     for left, right in pairwise(points[here:]):
         if above(left) >= 0 > above(right):
-            high = _between(kernel, above, left, right).tau
+            high = _between(climber, above, left, right).tau
             break
     return Interval(low, high)
 
 
-def standard_errors(search: Search) -> tuple[float, float]:
+def standard_errors(found: Search) -> tuple[float, float]:
     """Return the standard errors of the effect and of τ² from the observed information.
 
     Parameters
     ----------
-    search : Search
+    found : Search
         A finished fit.
 
     Returns
@@ -356,14 +323,15 @@ def standard_errors(search: Search) -> tuple[float, float]:
 
     Examples
     --------
+    >>> from functools import partial
     >>> from retroevidence.meta.counts.glmm_kernels import Binomial
     >>> two = Binomial(np.array([10.0, 10]), np.array([20.0, 20]), np.zeros(2))
-    >>> found = standard_errors(globals()["search"](two, 0.95))
-    >>> round(found[0], 4), round(math.sqrt(1 / 10), 4)
+    >>> se, _ = standard_errors(search(partial(climb, two), two.start(), 0.95))
+    >>> round(se, 4), round(math.sqrt(1 / 10), 4)
     (0.3162, 0.3162)
     """
-    best = search.best
+    best = found.best
     if best.tau == 0:
-        return math.sqrt(1 / float(best.information(with_tau=False)[0, 0])), NAN
-    covariance = np.linalg.inv(best.information(with_tau=True))
+        return math.sqrt(1 / float(best.information[0, 0])), NAN
+    covariance = np.linalg.inv(best.information)
     return math.sqrt(covariance[0, 0]), 2 * best.tau * math.sqrt(covariance[1, 1])

@@ -46,6 +46,9 @@ class Kernel(Protocol):
     k: int
     #: Whether each study has a base level of its own to estimate.
     has_base: bool
+    #: Rounding error of a log-likelihood: with millions of people more than the last gains of a
+    #: climb.
+    rounding: float
 
     def terms(self, effect: Floats, base: Floats) -> Terms:
         """Return the terms at effects, shape (k, m), and base levels, shape (k, 1)."""
@@ -79,7 +82,7 @@ class Binomial:
     def __init__(self, x: Floats, n: Floats, offset: Floats) -> None:
         self.k = len(x)
         self.x, self.n, self.offset = x[:, None], n[:, None], offset[:, None]
-        self.constant = log_choose(n, x)
+        self.constant, self.rounding = log_choose(n, x), _rounding(n)
 
     def terms(self, effect: Floats, base: Floats) -> Terms:
         """Return the terms at effects and base levels."""
@@ -119,6 +122,7 @@ class Hypergeometric:
 
     def __init__(self, counts: Counts) -> None:
         self.counts, self.k = counts, len(counts.x1)
+        self.rounding = _rounding(counts.n1 + counts.n2)
         # Distances from what happened and weights relative to it, so that sums of large counts
         # keep their digits.
         self.support: list[Floats] = []
@@ -212,6 +216,7 @@ class TwoBinomials:
     def __init__(self, counts: Counts) -> None:
         self.counts, self.k = counts, len(counts.x1)
         self.constant = log_choose(counts.n1, counts.x1) + log_choose(counts.n2, counts.x2)
+        self.rounding = _rounding(counts.n1 + counts.n2)
 
     def terms(self, effect: Floats, base: Floats) -> Terms:
         """Return the terms at effects and base levels."""
@@ -254,6 +259,7 @@ class TwoPoissons:
         c = counts
         self.constant = xlogy(c.x1, c.n1) + xlogy(c.x2, c.n2) - gammaln(c.x1 + 1)
         self.constant = self.constant - gammaln(c.x2 + 1)
+        self.rounding = _rounding(c.x1 + c.x2 + np.abs(self.constant))
 
     def terms(self, effect: Floats, base: Floats) -> Terms:
         """Return the terms at effects and base levels."""
@@ -303,6 +309,10 @@ def _exponential_family(
     return -top[..., 0] - np.log(total[..., 0]), -mean[..., 0], bend
 
 
+def _rounding(n: Floats) -> float:
+    return 2 * float(np.finfo(float).eps * gammaln(n + 1).sum())
+
+
 def _binomial_peak(x: Floats, n: Floats) -> Floats:
     return np.asarray(xlogy(x, x / n) + xlogy(n - x, 1 - x / n))
 
@@ -318,9 +328,8 @@ def _logit_terms(x: Floats, n: Floats, logit: Floats) -> tuple[Floats, Floats, F
 
 
 def _rate_terms(x: Floats, time: Floats, log_rate: Floats) -> tuple[Floats, Floats, Floats]:
-    # A step that goes too far overflows to infinity, and the line search turns it back.
-    with np.errstate(over="ignore"):
-        expected = time * np.exp(log_rate)
+    # Steps that go too far are turned back; e^300 is far enough for that, and does not overflow.
+    expected = np.exp(np.fmin(np.log(time) + log_rate, 300.0))
     return x * log_rate - expected, x - expected, -expected
 
 

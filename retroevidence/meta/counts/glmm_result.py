@@ -11,12 +11,13 @@ from scipy.special import expit
 
 from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.meta.interval import Interval
-from retroevidence.meta.wording import RATIOS, decimals, flattened, study_names
+from retroevidence.meta.wording import RATIOS, decimals, exp_of, flattened, study_names
 
 MODELS = {
     "CM.EL": "conditional, exact likelihood",
     "CM.AL": "conditional, approximate likelihood",
     "UM.FS": "unconditional, one base level per study",
+    "UM.RS": "unconditional, base levels normal between studies",
     "BN": "binomial, normal logits",
 }
 
@@ -36,6 +37,8 @@ class PooledGLMM:
         Where the true effect of a new study is expected (normal quantile).
     tau2, tau2_se, tau2_ci : float and Interval
         Variance between studies; profile-likelihood limits.
+    sigma2 : float
+        Variance of the base levels between studies in model UM.RS; NaN in the others.
     lrt, lrt_p_value : float
         Likelihood-ratio test of tau² = 0: half a point mass at 0 and half chi-squared (1 df)
         (Self & Liang 1987, doi 10.1080/01621459.1987.10478472).
@@ -73,6 +76,7 @@ class PooledGLMM:
     tau2: float
     tau2_se: float
     tau2_ci: Interval
+    sigma2: float
     lrt: float
     lrt_p_value: float
     q: float
@@ -124,9 +128,9 @@ class PooledGLMM:
             )
         ]
         if ratio:
-            low, high = (math.exp(limit) for limit in self.ci)
+            low, high = (exp_of(limit) for limit in self.ci)
             pairs.append(
-                (ratio, f"{number(math.exp(self.estimate))}  {level} CI {interval(low, high)}")
+                (ratio, f"{number(exp_of(self.estimate))}  {level} CI {interval(low, high)}")
             )
         else:
             shares = [percent(float(expit(v)), 1) for v in (self.estimate, *self.ci)]
@@ -148,6 +152,9 @@ class PooledGLMM:
                     f"LRT chi²({self.q_df}) = {number(self.q, 2)}, {p_text(self.q_p_value)}",
                 ),
             ]
+        if not math.isnan(self.sigma2):
+            fine = decimals(self.sigma2 or self.se**2)
+            pairs.append(("base levels", f"sigma² = {number(self.sigma2, fine)}"))
         what = f"k = {self.k} {'study' if self.k == 1 else 'studies'}"
         title = f"Pooled {self.measure}, {what} (model on counts: {MODELS[self.model]})"
         return Card(title, pairs, None, self.notes)

@@ -81,7 +81,11 @@ def mantel_haenszel(measure: str, x1: Floats, n1: Floats, x2: Floats, n2: Floats
         else:
             p = (n1**2 * x2 - n2**2 * x1 + n1 * n2 * (n2 - n1) / 2) / total**2
             q = (x1 * d + x2 * b) / (2 * total)
-            spread = estimate * float(p.sum()) + float(q.sum())
+            scale = float(q.sum())
+            spread = estimate * float(p.sum()) + scale
+            # Where everybody in one group and nobody in the other has the event, two equal terms
+            # cancel but for rounding.
+            spread = 0.0 if spread < 1e-12 * scale else spread
         return Sums(estimate, spread / weight**2, shared)
     if measure == "OR":
         r, s = x1 * d / total, b * x2 / total

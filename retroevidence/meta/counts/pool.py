@@ -24,7 +24,7 @@ from retroevidence.meta.counts.tables import (
     read_counts,
 )
 from retroevidence.meta.interval import NAN, Interval, check_level, critical_value, two_sided
-from retroevidence.meta.wording import RATIOS, decimals, flattened, listed, study_names
+from retroevidence.meta.wording import RATIOS, decimals, exp_of, flattened, listed, study_names
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -115,9 +115,9 @@ class PooledCounts:
             )
         ]
         if ratio:
-            low, high = (math.exp(limit) for limit in self.ci)
+            low, high = (exp_of(limit) for limit in self.ci)
             pairs.append(
-                (ratio, f"{number(math.exp(self.estimate))}  {level} CI {interval(low, high)}")
+                (ratio, f"{number(exp_of(self.estimate))}  {level} CI {interval(low, high)}")
             )
         pairs.append(("no effect", f"CMH chi²(1) = {number(self.cmh)}, {p_text(self.cmh_p_value)}"))
         if self.q_df > 0:
@@ -147,8 +147,8 @@ class PooledCounts:
         return pd.DataFrame(
             {
                 "study": study_names(self.studies),
-                "group 1": [f"{x:g}/{n:g}" for x, n in _pairs(self.studies, columns[:2])],
-                "group 2": [f"{x:g}/{n:g}" for x, n in _pairs(self.studies, columns[2:])],
+                "group 1": _pairs(self.studies, columns[:2]),
+                "group 2": _pairs(self.studies, columns[2:]),
                 "effect": [number(float(y), digits) for y in self.studies["yi"]],
                 "weight": [f"{w:.1f}%" for w in self.studies["weight"]],
             }
@@ -327,5 +327,6 @@ def _remarks(method: str, k: int, counts: Counts) -> list[str]:
     return notes
 
 
-def _pairs(frame: pd.DataFrame, columns: tuple[str, ...]) -> Any:
-    return zip(frame[columns[0]], frame[columns[1]], strict=True)
+def _pairs(frame: pd.DataFrame, columns: tuple[str, ...]) -> list[str]:
+    events, people = (frame[name].astype(float) for name in columns)
+    return [f"{x:g}/{n:g}" for x, n in zip(events, people, strict=True)]

@@ -171,9 +171,11 @@ def informative(counts: Counts, measure: str) -> tuple[Counts, list[str]]:
     if full.any():
         notes.append(f"Left out, nothing but events: {listed(counts.names[full])}.")
     if (empty | full).all():
+        lacking = "people with and without an event" if measure == "OR" else "an event"
+        instead = 'measure="IRD"' if measure == "IRR" else 'measure="RD", or proportion for a bound'
         raise PoolError(
-            f"no study says anything on a ratio: none of the {len(empty)} has people with and "
-            'without an event; use pool_counts with measure="RD", or proportion for a bound.'
+            f"no study says anything on a ratio: none of the {len(empty)} has {lacking}; "
+            f"use pool_counts with {instead}."
         )
     return counts.keep(~(empty | full)), notes
 
@@ -235,24 +237,37 @@ def _frame(table: Any, columns: tuple[str, ...], given: Mapping[str, Any]) -> pd
                 f"{', '.join(absent)} is missing; give a table with the columns "
                 f"{', '.join(columns)}, or all of them as arguments."
             )
-        index = next((v.index for v in arguments.values() if isinstance(v, pd.Series)), None)
         arrays = {name: np.atleast_1d(np.asarray(value)) for name, value in arguments.items()}
         try:
             shaped = np.broadcast_arrays(*arrays.values())
-        except ValueError as err:
-            sizes = ", ".join(f"{name} {len(value)}" for name, value in arrays.items())
-            raise PoolError(f"the counts differ in length ({sizes}); give one per study.") from err
+        except ValueError:
+            shaped = ()
+        if not shaped or shaped[0].ndim > 1:
+            sizes = ", ".join(f"{name} {_size(value)}" for name, value in arrays.items())
+            raise PoolError(f"the counts differ in length ({sizes}); give one per study.")
+        index = next(
+            (
+                value.index
+                for value in arguments.values()
+                if isinstance(value, pd.Series) and len(value) == len(shaped[0])
+            ),
+            None,
+        )
         return pd.DataFrame(dict(zip(arrays, shaped, strict=True)), index=index)
     if not isinstance(table, (pd.DataFrame, Mapping)):
         raise PoolError(
             f"the table is a {type(table).__name__}; give a DataFrame with the columns "
             f"{', '.join(columns)}."
         )
-    frame = pd.DataFrame(table)
-    for name, value in arguments.items():
-        if isinstance(value, str) and value not in frame.columns:
-            raise PoolError(f"{name}={value!r} is not a column of the table; name one of its own.")
-        frame = frame.assign(**{name: frame[value] if isinstance(value, str) else value})
+    try:
+        frame = pd.DataFrame(table)
+    except ValueError as err:
+        raise PoolError(f"the table cannot be read ({err}); give one list per column.") from err
+    # All of them from the table as it came: the columns of the two groups may be swapped.
+    frame = frame.assign(**{name: _argument(frame, name, arguments[name]) for name in arguments})
+    twice = [name for name in columns if list(frame.columns).count(name) > 1]
+    if twice:
+        raise PoolError(f"the table has {twice[0]} more than once; drop or rename one of them.")
     absent = [name for name in columns if name not in frame.columns]
     if absent:
         raise PoolError(
@@ -262,8 +277,33 @@ def _frame(table: Any, columns: tuple[str, ...], given: Mapping[str, Any]) -> pd
     return frame
 
 
+def _argument(frame: pd.DataFrame, name: str, value: Any) -> Any:
+    """Return the values of a column that is given beside a table: by name, or as they are."""
+    if isinstance(value, str):
+        if list(frame.columns).count(value) != 1:
+            raise PoolError(f"{name}={value!r} is not a column of the table; name one of its own.")
+        return frame[value]
+    if isinstance(value, pd.Series) and not value.index.equals(frame.index):
+        raise PoolError(
+            f"{name} and the table have different indexes; make them one, or give "
+            f"{name}.to_numpy() if the order is the same."
+        )
+    if np.ndim(value) > 1 or (np.ndim(value) == 1 and len(value) != len(frame)):
+        raise PoolError(
+            f"{name} has {_size(np.asarray(value))} values for {len(frame)} studies; give one each."
+        )
+    return value
+
+
+def _size(values: NDArray[Any]) -> str:
+    return " x ".join(map(str, values.shape))
+
+
 def _numbers(frame: pd.DataFrame, name: str) -> Floats:
+    values = frame[name]
     try:
-        return np.asarray(frame[name].astype(float), dtype=float)
-    except (TypeError, ValueError) as err:
+        if values.dtype.kind == "c":
+            raise TypeError("complex")
+        return np.asarray(values.astype(float), dtype=float)
+    except (TypeError, ValueError, OverflowError) as err:
         raise PoolError(f"{name} must hold numbers ({err}); convert it first.") from err
