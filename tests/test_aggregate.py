@@ -66,3 +66,13 @@ def test_errors(crime):
         aggregate(crime, cluster="study", rho=1)
     with pytest.raises(PoolError, match="without variance"):
         aggregate(crime, cluster="study", rho=-1, weighted=False)
+
+
+def test_columns_of_the_answer_do_not_hide_those_of_the_user():
+    frame = pd.DataFrame({"effects": ["x", "x", "y"], "yi": [0.1, 0.2, 0.3], "vi": 0.1})
+    with pytest.raises(PoolError, match="rename yours"):
+        aggregate(frame, cluster="effects", rho=0.5)
+    lists = frame.rename(columns={"effects": "lab"}).assign(rows=[[1], [2], [3]])
+    assert "rows" not in aggregate(lists, cluster="lab", rho=0.5)
+    with pytest.raises(PoolError, match="rho='a' is not a number"):
+        aggregate(lists, cluster="lab", rho="a", weighted=False)

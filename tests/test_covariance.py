@@ -151,3 +151,129 @@ def test_large_sets_stay_blocks():
     frame = pd.DataFrame({"vi": np.ones(20_000), "s": np.arange(20_000) // 5})
     found = from_correlation(frame, cluster="s", rho=0.3)
     assert len(found.values) == 20_000 * 5
+
+
+def small(**columns):
+    return pd.DataFrame({"vi": [1.0, 2.0, 1.5], "s": ["a", "a", "b"]} | columns)
+
+
+@pytest.mark.parametrize(
+    ("rho", "says"),
+    [
+        ([[1, 0.5], [0.3, 1]], "not symmetric"),
+        ([[1, np.nan], [0.5, 1]], "lacks the correlation"),
+        ([[1, "a"], ["a", 1]], "must be numbers"),
+    ],
+)
+def test_a_table_that_is_no_correlation_is_refused(rho, says):
+    table = pd.DataFrame(rho, index=["p", "q"], columns=["p", "q"])
+    with pytest.raises(PoolError, match=says):
+        from_correlation(small(o=["p", "q", "p"]), cluster="s", rho=table, outcome="o")
+
+
+def test_an_effect_without_an_outcome_has_no_correlation():
+    table = pd.DataFrame([[1, 0.5], [0.5, 1]], index=["p", "q"], columns=["p", "q"])
+    with pytest.raises(PoolError, match="o must be known"):
+        from_correlation(small(o=["p", None, "q"]), cluster="s", rho=table, outcome="o")
+    kept = from_correlation(
+        small(o=["p", None, "q"], vi=[1.0, np.nan, 2.0]), cluster="s", rho=table, outcome="o"
+    )
+    assert kept.variances[[0, 2]].tolist() == [1.0, 2.0]
+
+
+def test_two_effects_of_one_outcome_take_the_diagonal_of_the_table():
+    table = pd.DataFrame([[0.8]], index=["p"], columns=["p"])
+    found = from_correlation(small(o="p"), cluster="s", rho=table, outcome="o").matrix()
+    assert found[0, 1] == pytest.approx(0.8 * np.sqrt(2))
+
+
+def test_options_that_would_say_nothing_are_refused():
+    with pytest.raises(PoolError, match="outcome= says nothing"):
+        from_correlation(small(o="p"), cluster="s", rho=0.5, outcome="o")
+    with pytest.raises(PoolError, match="sd= speaks of an SMD"):
+        from_shared_control(small(sd2=1.0, n2=20), control="s", measure="MD", sd="all")
+
+
+def test_only_an_smd_needs_the_effects_themselves():
+    found = from_shared_control(small(sd2=2.0, n2=20), control="s", measure="MD").matrix()
+    assert found[0, 1] == pytest.approx(4 / 20)
+
+
+@pytest.mark.parametrize(
+    ("measure", "change", "says"),
+    [
+        ("OR", {"c": 0}, "a, b: an empty cell"),
+        ("OR", {"c": 20}, "an empty cell"),
+        ("RR", {"c": 0}, "an empty cell"),
+        ("RD", {"c": 30}, "c must lie from 0 to n2"),
+        ("RD", {"c": 3, "n2": 0}, "n2 must be above 0"),
+        ("MD", {"n2": np.nan}, "n2 must be above 0"),
+        ("MD", {"sd2": -1.0}, "sd2 must not be below 0"),
+        ("ROM", {"m2": 0.0}, "m2 must not be 0"),
+        ("MD", {"sd2": "wide"}, "sd2 must be numbers"),
+    ],
+)
+def test_impossible_control_groups(measure, change, says):
+    frame = small(**({"c": 4, "n2": 20, "sd2": 1.0, "m2": 3.0} | change))
+    with pytest.raises(PoolError, match=says):
+        from_shared_control(frame, control="s", measure=measure)
+
+
+def test_an_smd_that_is_missing_does_not_reach_its_neighbours():
+    frame = small(yi=[0.5, np.nan, 0.2], n1=[20, 30, 20], n2=25)
+    found = from_shared_control(frame, control="s", measure="SMD", sd="all")
+    assert found.variances[0] == 1.0
+    assert np.isnan(found.variances[1])
+    with pytest.raises(PoolError, match="n1 must be known"):
+        from_shared_control(frame.assign(n1=[20, np.nan, 20]), control="s", measure="SMD", sd="all")
+
+
+@pytest.mark.parametrize("make", [from_correlation, from_times])
+def test_bad_frames_are_told_in_words(make):
+    how = {"rho": 0.5} if make is from_correlation else {"time": "t", "phi": 0.5}
+    frame = small(t=[0, 1, 0])
+    with pytest.raises(PoolError, match="no rows"):
+        make(frame.iloc[:0], cluster="s", **how)
+    with pytest.raises(PoolError, match="vi must be numbers"):
+        make(frame.assign(vi="low"), cluster="s", **how)
+    with pytest.raises(PoolError, match="two columns s"):
+        make(pd.concat([frame, frame[["s"]]], axis=1), cluster="s", **how)
+    with pytest.raises(PoolError, match="cannot name groups"):
+        make(frame.assign(s=[["a"], ["a"], ["b"]]), cluster="s", **how)
+    with pytest.raises(PoolError, match="a list"):
+        make([1, 2], cluster="s", **how)
+    with pytest.raises(PoolError, match="a Series stands where the name"):
+        make(frame, cluster=frame["s"], **how)
+    assert "1 to 2" in repr(make(frame.assign(vi=[1.0, np.inf, 2.0]), cluster="s", **how))
+
+
+def test_times_that_are_no_numbers():
+    with pytest.raises(PoolError, match="when must be numbers"):
+        from_times(
+            small(when=pd.to_datetime(["2020-01-01", "2020-02-01", "2020-01-01"])),
+            cluster="s", time="when", phi=0.5,
+        )  # fmt: skip
+    with pytest.raises(PoolError, match="no mapping"):
+        from_times(small(t=[0, 1, 0]), cluster="s", time="t", lags=0.5)
+    with pytest.raises(PoolError, match="phi='high' is not a number"):
+        from_times(small(t=[0, 1, 0]), cluster="s", time="t", phi="high")
+    with pytest.raises(PoolError, match=r"rho=1\.5 is no correlation"):
+        from_correlation(small(), cluster="s", rho=1.5)
+
+
+def test_gleser_and_olkin_2009():
+    # Three trials of three treatments against a shared control (Table 19.1); control minus treated.
+    frame = pd.DataFrame({
+        "study": [1, 1, 2, 3, 3, 3], "treatment": [1, 2, 1, 1, 2, 3],
+        "c": [40, 40, 10, 150, 150, 150], "n2": [1000, 1000, 200, 2000, 2000, 2000],
+        "a": [100, 150, 15, 40, 80, 50], "n1": [4000, 4000, 400, 1000, 1000, 1000],
+    })  # fmt: skip
+    yi, vi = effect_size("RD", a=frame["a"], n1=frame["n1"], c=frame["c"], n2=frame["n2"])
+    V = from_shared_control(frame.assign(vi=vi), control="study", measure="RD").matrix()
+    x = (frame["treatment"].to_numpy()[:, None] == [1, 2, 3]).astype(float)
+    covariance = np.linalg.inv(x.T @ np.linalg.inv(V) @ x)
+    # Equations 19.6 and 19.7 of the chapter, as printed.
+    means = covariance @ x.T @ np.linalg.inv(V) @ -np.asarray(yi)
+    np.testing.assert_allclose(means, [0.0200, 0.0043, 0.0211], atol=5e-5)
+    printed = [[24.612, 19.954, 13.323], [19.954, 28.538, 13.255], [13.323, 13.255, 69.806]]
+    np.testing.assert_allclose(1e6 * covariance, printed, atol=5e-4)

@@ -422,6 +422,8 @@ def test_bias_tests_that_respect_dependence_match_metafor(crime, predictor, case
     assert found.p_value == pytest.approx(golden["robust"]["p"][1], rel=1e-6)
     assert found.ci.low < found.estimate < found.ci.high
     assert "Small-study effects" in repr(found)
+    shown = dependent_egger(crime, cluster="study", rho=0.6, predictor=predictor, level=0.975)
+    assert "97.5% CI" in repr(shown)
     assert json.loads(json.dumps(found.to_dict()))["corrected_se"] == found.corrected_se
 
 
@@ -440,3 +442,104 @@ def test_bias_test_on_group_sizes(crime):
         dependent_egger(crime.assign(vi=0.1), cluster="study")
     with pytest.raises(UnknownNameError, match="predictor"):
         dependent_egger(crime, cluster="study", predictor="n")
+
+
+def test_levels_and_centres_come_from_the_rows_that_enter():
+    rng = np.random.default_rng(3)
+    frame = small(rng.normal(size=14), [0.1] * 14, "aabbccddeeffgg").assign(
+        kind=["u", "w"] * 7, x=rng.normal(size=14)
+    )
+    holes = frame.assign(yi=frame["yi"].where(frame.index != 3))
+    holes.loc[3, "kind"] = "rare"  # a level that no row with an effect has
+    for mods in ("~ C(kind)", "~ center(x)", "~ poly(x, 2)"):
+        fit = pool_multilevel(holes, cluster="lab", mods=mods)
+        want = pool_multilevel(holes.drop(index=3), cluster="lab", mods=mods)
+        np.testing.assert_allclose(
+            fit.coefficients["estimate"], want.coefficients["estimate"], rtol=1e-12
+        )
+        assert fit.notes[0] == "Left out, no effect or variance: 3."
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"V": "V"}, "V is no covariance"),
+        ({"V": {"a": 1}}, "V is no covariance"),
+        ({"V": [[[0.1], [0.1, 0.2]], np.eye(2)]}, "V is no covariance"),
+        ({"V": [np.diag([-1.0, 1.0]), np.eye(2)]}, "a sampling variance of cluster a"),
+        ({"V": [np.array([[1, np.nan], [np.nan, 1]]), np.eye(2)]}, "cluster a lacks numbers"),
+        ({"V": np.full((4, 4), np.nan)}, "lacks numbers between"),
+        ({"rho": "0.5"}, "rho='0.5' is not a number"),
+        ({"rho": [0.5]}, "is not a number"),
+        ({"cluster": ["a", "a", "b", "b"]}, "a list stands where the name"),
+        ({"yi": "when"}, "when must be numbers"),
+        ({"yi": "phase"}, "phase must be numbers"),
+        ({"cluster": "lists"}, "the column lists cannot name groups"),
+        ({"vi": "huge"}, "another unit"),
+    ],
+)
+def test_errors_in_our_own_words(change, says):
+    frame = small([0.1, 0.2, 0.4, 0.3], [0.1] * 4, "aabb").assign(
+        when=pd.Timestamp("2020-01-01"), phase=1j, lists=[[1], [1], [2], [2]], huge=1e200
+    )
+    with pytest.raises(PoolError, match=says):
+        pool_multilevel(frame, **{"cluster": "lab", **change})
+
+
+def test_frames_that_are_no_table():
+    frame = small([0.1, 0.2, 0.4, 0.3], [0.1] * 4, "aabb")
+    with pytest.raises(PoolError, match="two columns yi"):
+        pool_multilevel(pd.concat([frame, frame[["yi"]]], axis=1), cluster="lab")
+    with pytest.raises(PoolError, match="one length"):
+        pool_multilevel({"yi": [0.1, 0.2], "vi": [0.1], "lab": ["a", "b"]}, cluster="lab")
+
+
+def test_blocks_of_one_size_may_come_as_one_array(crime):
+    even = crime.groupby("study").head(1).head(8)
+    V = np.stack([np.diag([v]) for v in even["vi"]])
+    fit = pool_multilevel(even, cluster="study", V=V)
+    assert fit.loglik == pytest.approx(pool_multilevel(even, cluster="study").loglik, rel=1e-12)
+
+
+def test_an_infinite_variance_in_a_given_covariance_is_left_out():
+    frame = small([0.1, 0.2, 0.4, 0.3, 0.5], [0.1] * 5, "aabbc")
+    V = [np.diag([np.inf, 0.1]), 0.1 * np.eye(2), [[0.1]]]
+    fit = pool_multilevel(frame, cluster="lab", V=V)
+    assert fit.k == 4
+    assert fit.notes[0] == "Left out, no effect or variance: 0."
+
+
+def test_bias_test_reads_the_given_covariance_and_says_what_is_wrong(crime):
+    V = from_correlation(crime, cluster="study", rho=0.6)
+    plain = dependent_egger(crime, cluster="study", rho=0.6)
+    found = dependent_egger(crime.drop(columns="vi"), cluster="study", V=V)
+    assert found.estimate == pytest.approx(plain.estimate, rel=1e-9)
+    assert found.se == pytest.approx(plain.se, rel=1e-9)
+    with pytest.raises(PoolError, match="vi must be numbers"):
+        dependent_egger(crime.assign(vi="low"), cluster="study")
+    with pytest.raises(PoolError, match="it takes three"):
+        dependent_egger(crime[crime["study"] < 3], cluster="study")
+    with pytest.raises(PoolError, match="no effect to pool"):
+        dependent_egger(crime.iloc[:0], cluster="study")
+    with pytest.raises(PoolError, match="above 0"):
+        dependent_egger(crime.assign(n1=0, n2=9), cluster="study", predictor="size")
+
+
+def test_a_top_at_the_edge_that_the_grid_does_not_show():
+    frame = small(
+        [1.5357, 0.9119, -0.8969, 1.6192, 1.3541, 1.0654, 0.9577, -0.0346, 0.4756],
+        [0.1604, 0.1773, 0.0514, 0.2074, 0.0416, 0.1803, 0.2402, 0.2106, 0.2029],
+        "abcdeeefg",
+    ).assign(x=[-1.2303, 0.3984, 0.7151, 0.1182, -1.2555, 0.737, -1.3498, 0.0618, 0.0104])
+    V = np.diag(frame["vi"])
+    V[4, 5] = V[5, 4] = 0.0693
+    V[4, 6] = V[6, 4] = 0.0640
+    V[5, 6] = V[6, 5] = 0.1665
+    fit = pool_multilevel(frame, cluster="lab", mods="~ x", V=V)
+    # The other top, 0.002 lower, lies near (0.61, 0.06).
+    assert fit.sigma2.between == 0
+    assert fit.sigma2.within == pytest.approx(0.5, abs=0.01)
+    likelihood, levels = fit.fit.likelihood, np.linspace(0, 1, 41)
+    assert fit.loglik >= max(
+        likelihood(np.array([b, w])).log_likelihood for b in levels for w in levels
+    )

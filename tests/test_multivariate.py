@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from retroevidence.errors import PoolError, UnknownNameError
+from retroevidence.meta.dependent.mixed import Likelihood
 from retroevidence.meta.dependent.multivariate import pool_multivariate
 from retroevidence.meta.pool import pool
 
@@ -175,3 +176,74 @@ def test_errors(gums):
         given(gums.iloc[:2])
     with pytest.raises(UnknownNameError, match="outcome"):
         given().ci("XX")
+
+
+def test_the_highest_of_several_tops_with_three_variances():
+    # Made once at random; metafor 3.8-1, rma.mv(yi, V, mods = ~ out - 1, random = ~ out | trial,
+    # struct = "DIAG", method = "ML", control = list(rel.tol = 1e-12)): -22.2247179972522 at
+    # (0.17287, 0.04479, 0.51883); another top, 0.0002 lower, lies at (0, 0.23413, 0.56130).
+    frame = pd.read_csv(GOLDEN / "dependent_two_tops.csv")
+    fit = pool_multivariate(
+        frame, outcome="out", cluster="trial", rho=0.7, struct="DIAG", method="ML"
+    )
+    assert fit.loglik == pytest.approx(-22.2247179972522, abs=1e-9)
+    np.testing.assert_allclose(fit.tau2[["o0", "o1", "o2"]], [0.17287, 0.04479, 0.51883], atol=1e-5)
+
+
+def outcomes(r, trials, seed=5):
+    rng = np.random.default_rng(seed)
+    spread = rng.uniform(0.1, 1, r)
+    return pd.DataFrame({
+        "trial": np.repeat(np.arange(trials), r),
+        "what": [f"o{i}" for i in range(r)] * trials,
+        "yi": (rng.normal(size=(trials, r)) * spread).ravel() + 0.2 * rng.normal(size=trials * r),
+        "vi": 0.04,
+    })  # fmt: skip
+
+
+def test_many_outcomes_stay_quick_and_right(monkeypatch):
+    """The whole grid of ten variances would have 4^10 points."""
+    frame = outcomes(10, 12)
+    seen = []
+    whole = Likelihood.__call__
+    monkeypatch.setattr(Likelihood, "__call__", lambda s, t: seen.append(0) or whole(s, t))
+    fit = pool_multivariate(frame, outcome="what", cluster="trial", rho=0, struct="DIAG")
+    assert len(seen) < 2000
+    alone = [pool(part, test="z").tau2 for _, part in frame.groupby("what", sort=False)]
+    np.testing.assert_allclose(fit.tau2, alone, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("struct", ["UN", "DIAG", "CS"])
+def test_no_variation_between_studies_is_0_and_said(struct):
+    frame = outcomes(2, 6).assign(yi=0.3)
+    fit = pool_multivariate(frame, outcome="what", cluster="trial", rho=0.5, struct=struct)
+    assert (fit.tau2 == 0).all()
+    assert np.isnan(fit.correlation.loc["o0", "o1"])
+    assert any("estimated as 0" in note for note in fit.notes)
+    assert fit.to_dict()["correlation"]["o0"]["o1"] is None
+
+
+def test_one_correlation_stays_possible_and_its_bound_is_said():
+    rng = np.random.default_rng(0)
+    frame = outcomes(3, 10)
+    # The three outcomes of a trial add up to 0, so that they correlate by -1/2.
+    y = rng.normal(size=(10, 3))
+    frame["yi"] = (y - y.mean(axis=1, keepdims=True)).ravel()
+    fit = pool_multivariate(frame, outcome="what", cluster="trial", rho=0.9, struct="CS")
+    assert fit.correlation.loc["o0", "o1"] == pytest.approx(-0.5)
+    assert any("boundary" in note for note in fit.notes)
+
+
+def test_an_outcome_of_one_study_has_no_variance_between_studies():
+    frame = outcomes(2, 5).drop(index=[1, 3, 5, 7])
+    for struct in ("UN", "DIAG"):
+        with pytest.raises(PoolError, match="o1: only one study has it"):
+            pool_multivariate(frame, outcome="what", cluster="trial", rho=0.5, struct=struct)
+    fit = pool_multivariate(frame, outcome="what", cluster="trial", rho=0.5, struct="CS")
+    assert (fit.tau2 > 0).all()
+
+
+def test_half_a_percent_of_confidence_is_shown(gums):
+    fit = pool_multivariate(gums, outcome="outcome", cluster="trial", rho=0.5, level=0.975)
+    assert "97.5% CI" in repr(fit)
+    assert "97.5% CI" in repr(fit.robust)

@@ -9,11 +9,13 @@ import pytest
 
 from retroevidence.effects.measures import effect_size
 from retroevidence.errors import PoolError, UnknownNameError
+from retroevidence.meta.counts.pool import pool_counts
 from retroevidence.meta.dependent import sandwich
 from retroevidence.meta.dependent.large_clusters import _nodes
 from retroevidence.meta.dependent.multilevel import pool_multilevel
 from retroevidence.meta.dependent.robust import robust
 from retroevidence.meta.pool import pool
+from retroevidence.meta.subgroups import subgroups
 
 GOLDEN = Path(__file__).parent / "golden"
 # metafor 5.1-12, clubSandwich 0.5.8, tight control settings (golden/README.md).
@@ -237,7 +239,7 @@ def test_errors(drinking):
     line = pool(drinking, mods="~ aget1 + propmale")
     with pytest.raises(PoolError, match="cannot carry"):
         robust(line, cluster=np.arange(len(drinking)) % 3)
-    with pytest.raises(PoolError, match="no linear model"):
+    with pytest.raises(PoolError, match="give one of these"):
         robust("a fit")
     with pytest.raises(PoolError, match="no moderator"):
         robust(fit, cluster="studyid").joint()
@@ -258,3 +260,36 @@ def test_the_cr2_adjustment_solves_its_equation_whatever_the_variances(spread):
     # Rounding of the largest entries, which is of the order of the spread, reaches the small ones.
     limit = 1e-12 + np.finfo(float).eps * spread
     assert (np.abs(adjust @ left @ adjust - phi[0]) / size).max() < limit
+
+
+def test_other_results_are_told_what_to_do(drinking):
+    counts = pool_counts(a=[4, 6], n1=[123, 306], c=[11, 29], n2=[139, 303])
+    with pytest.raises(PoolError, match="a PooledCounts is not what pool"):
+        robust(counts, cluster=["a", "b"])
+    groups = subgroups(drinking, by="sexmix", common_tau2=True)
+    with pytest.raises(PoolError, match="one of its groups"):
+        robust(groups, cluster="studyid")
+    assert robust(groups.groups["male"], cluster="studyid").clusters > 2
+
+
+def test_a_series_of_clusters_is_never_paired_wrongly(drinking):
+    # Two files joined: labels of rows come twice.
+    half = len(drinking) // 2
+    joined = pd.concat([drinking.iloc[:half], drinking.iloc[half:].reset_index(drop=True)])
+    fit = pool(joined)
+    want = robust(fit, cluster="studyid").se
+    assert robust(fit, cluster=joined["studyid"]).se == want
+    assert robust(fit, cluster=joined["studyid"].set_axis(range(1000, 1113))).se == want
+    with pytest.raises(PoolError, match="does not name each effect once"):
+        robust(fit, cluster=joined["studyid"].iloc[::-1])
+    with pytest.raises(PoolError, match="cluster is a dict"):
+        robust(fit, cluster=joined["studyid"].to_dict())
+    with pytest.raises(UnknownNameError, match="called 5"):
+        robust(fit, cluster=5)
+    with pytest.raises(PoolError, match="cannot name groups"):
+        robust(fit, cluster=[["a"]] * len(joined))
+
+
+def test_a_joint_test_of_one_name_or_the_same_twice(drinking):
+    found = robust(pool(drinking, mods="~ aget1 + propmale"), cluster="studyid")
+    assert found.joint("aget1") == found.joint(["aget1", "aget1"]) == found.joint(["aget1"])

@@ -10,6 +10,7 @@ import pandas as pd
 
 from retroevidence.errors import PoolError
 from retroevidence.meta.dependent.clustered import Clustered, read_clustered, turn
+from retroevidence.meta.dependent.columns import one_number
 
 
 def aggregate(
@@ -51,7 +52,8 @@ def aggregate(
     Raises
     ------
     PoolError
-        If neither or both of `rho` and `V` are given, or they are no covariance.
+        If neither or both of `rho` and `V` are given, they are no covariance, or a column that is
+        used is called `effects`.
 
     Examples
     --------
@@ -66,6 +68,8 @@ def aggregate(
             "give the correlation of the sampling errors within a cluster as rho= (0 for "
             "independent errors), or their covariance as V=."
         )
+    if "effects" in (cluster, yi, vi):
+        raise PoolError("the answer counts in a column called effects; rename yours.")
     data = read_clustered(effects, cluster=cluster, yi=yi, vi=vi, V=V)
     y, v = _weighted(data, rho) if weighted else _plain(data, rho)
     table = pd.DataFrame({cluster: data.labels, yi: y, vi: v})
@@ -73,11 +77,17 @@ def aggregate(
     others = [name for name in data.frame.columns if name not in (cluster, yi, vi, "effects")]
     if others:
         grouped = data.frame[others].groupby(data.codes)
-        constant = grouped.nunique(dropna=False).le(1).all()
-        keep = [name for name in others if constant[name]]
+        keep = [name for name in others if _constant(grouped[name])]
         table = table.join(grouped.nth(0)[keep].set_axis(range(len(table)))) if keep else table
     table.attrs["notes"] = data.notes
     return table
+
+
+def _constant(column: Any) -> bool:
+    try:
+        return bool(column.nunique(dropna=False).le(1).all())
+    except TypeError:  # lists and the like cannot be compared
+        return False
 
 
 def _weighted(data: Clustered, rho: float | None) -> tuple[Any, Any]:
@@ -97,7 +107,7 @@ def _plain(data: Clustered, rho: float | None) -> tuple[Any, Any]:
         ones = turned.turn(np.ones(len(data.y)))
         total = turned.base.layout.sums(ones * turned.base.multiply(ones))
     else:
-        assert rho is not None
+        rho = one_number(rho, "rho")
         if not -1 <= rho <= 1:
             raise PoolError(f"rho={rho} is no correlation; give one from -1 to 1.")
         errors = np.bincount(data.codes, weights=np.sqrt(data.v), minlength=count)

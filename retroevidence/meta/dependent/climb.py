@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
 from itertools import product
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ from retroevidence.meta.dependent.mixed import Likelihood, Point
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Height = Callable[[tuple[int, ...]], float]
 
 
 class Peak(NamedTuple):
@@ -39,11 +42,17 @@ SETTLED = 1e-24
 NEWTON_STEPS = 60
 
 
-def maximise(likelihood: Likelihood, scale: float, free: Flags, steps: int = 6) -> tuple[Peak, int]:
+#: Grid points above 0 for each of so many variances; with more of them the whole grid is too large.
+STEPS = {0: 6, 1: 6, 2: 6, 3: 4, 4: 3}
+
+
+def maximise(likelihood: Likelihood, scale: float, free: Flags) -> tuple[Peak, int]:
     """Find the variances >= 0 of highest likelihood.
 
     A grid over every scale from 1e-3 of `scale` upwards, with 0, shows where the maxima are; each
-    is refined by Newton's method within the bounds, and the highest wins.
+    is refined by Newton's method within the bounds, as is the best place with one variance at 0,
+    and the highest wins. Of more than four variances, the grid is searched one variance after the
+    other, from every level common to all.
 
     Parameters
     ----------
@@ -53,8 +62,6 @@ def maximise(likelihood: Likelihood, scale: float, free: Flags, steps: int = 6) 
         A variance as large as the answer could reasonably be.
     free : numpy.ndarray of bool
         The variances to estimate; the others stay 0.
-    steps : int
-        Grid points above 0 for each variance.
 
     Returns
     -------
@@ -71,24 +78,30 @@ def maximise(likelihood: Likelihood, scale: float, free: Flags, steps: int = 6) 
     ... ).sigma2.within
     0.0
     """
-    levels = np.concatenate([[0.0], np.geomspace(1e-3 * scale, scale, steps)])
-    axes = [levels if use else np.zeros(1) for use in free]
-    shape = tuple(len(axis) for axis in axes)
-    places = list(product(*(range(n) for n in shape)))
-    heights = np.array(
-        [
-            likelihood(np.array([axis[i] for axis, i in zip(axes, at, strict=True)])).log_likelihood
-            for at in places
-        ]
-    ).reshape(shape)
-    tops = []
-    for at in places:
-        around = tuple(slice(max(i - 1, 0), i + 2) for i in at)
-        if math.isfinite(heights[at]) and heights[at] >= heights[around].max():
-            theta = np.array([axis[i] for axis, i in zip(axes, at, strict=True)])
-            tops.append((-heights[at], theta))
-    tops.sort(key=lambda top: float(top[0]))
-    peaks = [climb(likelihood, theta, free, scale) for _, theta in tops[:4]]
+    count = int(free.sum())
+    levels = np.concatenate([[0.0], np.geomspace(1e-3 * scale, scale, STEPS.get(count, 4))])
+
+    @cache
+    def height(at: tuple[int, ...]) -> float:
+        return likelihood(np.where(free, levels[list(at)], 0.0)).log_likelihood
+
+    tops = _of_grid(height, len(levels), free) if count in STEPS else _of_lines(
+        height, len(levels), free
+    )  # fmt: skip
+    tops = sorted((at for at in tops if math.isfinite(height(at))), key=height, reverse=True)
+    peaks = [
+        climb(likelihood, np.where(free, levels[list(at)], 0.0), free, scale) for at in tops[:4]
+    ]
+    if 1 < count <= max(STEPS):
+        # A top at a variance of 0 may lie beside a higher slope of the grid and not show on it.
+        for k in np.flatnonzero(free):
+            if any(peak.theta[k] == 0 for peak in peaks):
+                continue
+            others = free.copy()
+            others[k] = False
+            edge = climb(likelihood, np.where(others, peaks[0].theta, 0.0), others, scale)
+            if edge.point.slope[k] <= 0:
+                peaks.append(edge)
     peaks.sort(key=lambda peak: -peak.log_likelihood)
     distinct = [peaks[0]]
     for peak in peaks[1:]:
@@ -96,6 +109,36 @@ def maximise(likelihood: Likelihood, scale: float, free: Flags, steps: int = 6) 
         if gap > 1e-6 * scale:
             distinct.append(peak)
     return peaks[0], len(distinct)
+
+
+def _of_grid(height: Height, levels: int, free: Flags) -> list[tuple[int, ...]]:
+    """Return the places of a grid that no neighbour exceeds."""
+    shape = tuple(levels if use else 1 for use in free)
+    places = list(product(*(range(n) for n in shape)))
+    heights = np.array([height(at) for at in places]).reshape(shape)
+    return [
+        at
+        for at in places
+        if heights[at] >= heights[tuple(slice(max(i - 1, 0), i + 2) for i in at)].max()
+    ]
+
+
+def _of_lines(height: Height, levels: int, free: Flags) -> list[tuple[int, ...]]:
+    """Return the places that no other along one variance exceeds, from every common level."""
+    tops = []
+    for level in range(levels):
+        at = [level if use else 0 for use in free]
+        before = None
+        while before != at:
+            before = list(at)
+            for k in np.flatnonzero(free):
+                others = [(*at[:k], i, *at[k + 1 :]) for i in range(levels)]
+                best = max(others, key=height)
+                # A tie must not go to and fro.
+                if height(best) > height(tuple(at)):
+                    at = list(best)
+        tops.append(tuple(at))
+    return list(dict.fromkeys(tops))
 
 
 def climb(

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from retroevidence.errors import PoolError
 from retroevidence.meta.dependent.blocks import Blocks, Layout, by_size
+from retroevidence.meta.dependent.columns import frame_with, groups, numbers, one_number
 from retroevidence.meta.dependent.sampling import SamplingCovariance, block_list
+from retroevidence.meta.inputs import check_sizes
 from retroevidence.meta.regression import Design, check_rank, design_of
 from retroevidence.meta.wording import listed, study_names
 
@@ -105,23 +107,10 @@ def read_clustered(
     >>> read_clustered(frame, cluster="lab").notes
     ('Left out, no effect or variance: b.',)
     """
-    if not isinstance(effects, (pd.DataFrame, Mapping)):
-        raise PoolError(
-            f"effects is a {type(effects).__name__}; give a DataFrame with columns {yi}, {vi} and "
-            f"{cluster}."
-        )
-    frame = pd.DataFrame(effects)
-    needed = [yi, cluster, *also] + ([vi] if V is None else [])
-    absent = [str(name) for name in needed if name not in frame.columns]
-    if absent:
-        raise PoolError(
-            f"effects has no column {', '.join(absent)}; add it, or name yours with yi=, vi= or "
-            "cluster=."
-        )
+    frame = frame_with(effects, yi, *([vi] if V is None else []), cluster, *also)
     given = None if V is None else block_list(V, frame[cluster])
-    y = _numbers(frame, yi)
-    v = _numbers(frame, vi) if given is None else given.variances
-    design = design_of(mods, frame)
+    y = numbers(frame, yi)
+    v = numbers(frame, vi) if given is None else given.variances
     notes: list[str] = []
 
     def named(which: NDArray[np.bool_]) -> str:
@@ -134,47 +123,47 @@ def read_clustered(
         if broken.any():
             raise PoolError(f"{named(broken)}: {rule}.")
     keep = np.ones(len(frame), dtype=bool)
-    for missing, what in (
-        (np.isnan(y) | ~np.isfinite(v), "no effect or variance"),
-        (
-            frame[[cluster, *also]].isna().any(axis=1).to_numpy(),
-            f"no {' or '.join(map(str, (cluster, *also)))}",
-        ),
-        (np.isnan(design.matrix).any(axis=1), "a moderator is missing"),
-    ):
+
+    def leave_out(missing: NDArray[np.bool_], what: str) -> None:
         out = keep & missing
         if out.any():
             notes.append(f"Left out, {what}: {named(out)}.")
-        keep &= ~missing
+        np.logical_and(keep, ~missing, out=keep)
+
+    leave_out(np.asarray(np.isnan(y) | ~np.isfinite(v)), "no effect or variance")
+    grouping = (cluster, *also)
+    leave_out(
+        frame[list(grouping)].isna().any(axis=1).to_numpy(dtype=bool),
+        f"no {' or '.join(map(str, grouping))}",
+    )
     if not keep.any():
         raise PoolError(
             f"no effect to pool: none of the {len(frame)} rows has {yi}, {vi} and {cluster}; "
             "check the filter."
         )
+    # Levels of a factor and the centre of a variable come from the rows that enter.
+    design = design_of(mods, frame, keep.copy())
+    leave_out(np.asarray(np.isnan(design.matrix).any(axis=1)), "a moderator is missing")
+    if not keep.any():
+        raise PoolError("no effect to pool: every row lacks a moderator; fill them in.")
     kept = np.flatnonzero(keep)
     frame = frame.iloc[kept]
+    check_sizes(frame.assign(yi=y[kept], vi=v[kept]))
     design = replace(design, matrix=design.matrix[kept])
     check_rank(design.matrix, design.names)
-    codes, labels = pd.factorize(frame[cluster])
+    codes, labels = groups(frame[cluster])
     return Clustered(
         frame=frame,
         y=y[kept],
         v=v[kept],
         design=design,
-        codes=np.asarray(codes, dtype=np.intp),
-        labels=pd.Index(labels),
+        codes=codes,
+        labels=labels,
         kept=kept,
         measure=_one_measure(frame),
         notes=tuple(notes),
         given=None if given is None else given.take(kept),
     )
-
-
-def _numbers(frame: pd.DataFrame, name: str) -> Floats:
-    try:
-        return frame[name].to_numpy(dtype=float, na_value=np.nan)
-    except (TypeError, ValueError) as err:
-        raise PoolError(f"{name} must be numbers ({err}); convert them first.") from err
 
 
 def _one_measure(frame: pd.DataFrame) -> str:
@@ -261,6 +250,7 @@ def turn(data: Clustered, rho: float | None) -> Turned:
         return Turned(order, starts, y, x, _diagonal(starts, diagonal), turns)
     if rho is None:
         return Turned(order, starts, y, x, _diagonal(starts, v), [])
+    rho = one_number(rho, "rho")
     sizes = np.diff(starts, append=len(y))
     lowest = -1 / (sizes.max() - 1) if sizes.max() > 1 else -1.0
     if not lowest < rho < 1:
@@ -268,9 +258,7 @@ def turn(data: Clustered, rho: float | None) -> Turned:
             f"rho={rho} is no correlation that {sizes.max()} effects of one cluster can share; "
             f"choose one above {lowest:.3g} and below 1."
         )
-    base = Blocks(
-        Layout(starts, len(y)), (1 - rho) * v, np.sqrt(v)[None, :], np.array([float(rho)])
-    )
+    base = Blocks(Layout(starts, len(y)), (1 - rho) * v, np.sqrt(v)[None, :], np.array([rho]))
     return Turned(order, starts, y, x, base, [])
 
 

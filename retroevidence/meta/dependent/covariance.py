@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.dependent.blocks import by_size
+from retroevidence.meta.dependent.columns import frame_with, groups, numbers, one_number
 from retroevidence.meta.dependent.sampling import SamplingCovariance, checked, cluster_codes
 from retroevidence.meta.wording import listed
 
@@ -43,7 +44,8 @@ def from_correlation(
         Column of the people: effects of one value are correlated.
     rho : float or pandas.DataFrame
         One correlation for every two effects of a cluster, or a table of correlations between the
-        values of `outcome`, which index and columns name.
+        values of `outcome`, which index and columns name. Its diagonal speaks of two effects of one
+        outcome in one cluster.
     outcome : str, optional
         Column of outcomes, for a table.
     vi : str
@@ -57,7 +59,8 @@ def from_correlation(
     Raises
     ------
     PoolError
-        If a column or a correlation is missing, or a block is not positive definite.
+        If a column or a correlation is missing, a table is not symmetric, or a block is not
+        positive definite.
 
     Examples
     --------
@@ -65,23 +68,30 @@ def from_correlation(
     >>> from_correlation(frame, cluster="study_id", rho=0.5).matrix().tolist()
     [[1.0, 1.0], [1.0, 4.0]]
     """
-    frame = _with(effects, cluster, vi, *([outcome] if outcome else []))
+    frame = frame_with(effects, cluster, vi, *([] if outcome is None else [outcome]))
     if not isinstance(rho, pd.DataFrame):
-        same = float(rho)
+        same = one_number(rho, "rho")
+        if not -1 <= same <= 1:
+            raise PoolError(f"rho={rho} is no correlation; give one between -1 and 1.")
+        if outcome is not None:
+            raise PoolError(
+                "outcome= says nothing with one correlation; leave it out, or give a table as rho=."
+            )
         return _built(
             frame, cluster, vi, lambda rows: np.full(rows.shape + rows.shape[1:], same),
             f"correlation {same:g} within a cluster",
         )  # fmt: skip
     if outcome is None:
         raise PoolError("a table of correlations needs outcome=, the column that it speaks of.")
-    found = frame[outcome].dropna().unique()
+    at, found = groups(frame[outcome])
     absent = [str(name) for name in found if name not in rho.index or name not in rho.columns]
     if absent:
         raise PoolError(
             f"rho has no correlations of {', '.join(absent)}; add a row and a column for each."
         )
-    table = rho.loc[found, found].to_numpy(float)
-    at = pd.Index(found).get_indexer(frame[outcome])
+    table = _table(rho, found)
+    if ((at < 0) & frame[[cluster, vi]].notna().all(axis=1).to_numpy(dtype=bool)).any():
+        raise PoolError(f"{outcome} must be known for every effect; fill it in.")
     return _built(
         frame,
         cluster,
@@ -89,6 +99,22 @@ def from_correlation(
         lambda rows: table[at[rows][:, :, None], at[rows][:, None, :]],
         f"correlations between the values of {outcome}",
     )
+
+
+def _table(rho: pd.DataFrame, found: pd.Index) -> Floats:
+    """Return the correlations between the outcomes found, in their order."""
+    if not (rho.index.is_unique and rho.columns.is_unique):
+        raise PoolError("rho names an outcome twice; keep one row and one column of each.")
+    try:
+        table = np.asarray(rho.loc[found, found].to_numpy(dtype=float, na_value=np.nan))
+    except (TypeError, ValueError) as err:
+        raise PoolError(f"rho must be numbers ({err}); convert them first.") from err
+    apart = ~np.eye(len(table), dtype=bool)
+    if np.isnan(table[apart]).any():
+        raise PoolError("rho lacks the correlation of two outcomes; fill both halves of the table.")
+    if not np.allclose(table, table.T, rtol=1e-10, atol=1e-12, equal_nan=True):
+        raise PoolError("rho is not symmetric; write the same correlation in both halves.")
+    return table
 
 
 def from_times(
@@ -137,15 +163,16 @@ def from_times(
     >>> from_times(frame, cluster="study_id", time="week", phi=0.5).matrix()[0].tolist()
     [1.0, 0.5, 0.125]
     """
-    frame = _with(effects, cluster, vi, time)
-    times = pd.to_numeric(frame[time], errors="coerce").to_numpy(float)
+    frame = frame_with(effects, cluster, vi, time)
     if (phi is None) == (lags is None):
         raise PoolError("give either phi= (correlation one unit of time apart) or lags=.")
-    known = frame[frame[cluster].notna() & frame[vi].notna()]
-    if np.isnan(pd.to_numeric(known[time], errors="coerce")).any():
+    times = numbers(frame, time)
+    known = frame[[cluster, vi]].notna().all(axis=1).to_numpy(dtype=bool)
+    if not np.isfinite(times[known]).all():
         raise PoolError(f"{time} must be a number for every effect; fill it in.")
+    times = np.where(known, times, np.nan)
     if phi is not None:
-        rate = float(phi)
+        rate = one_number(phi, "phi")
         if not 0 <= rate < 1:
             raise PoolError(f"phi={phi} must be from 0 to below 1.")
 
@@ -154,7 +181,12 @@ def from_times(
             return np.asarray(rate**apart)
 
         return _built(frame, cluster, vi, correlation, f"{rate:g} to the power of {time} apart")
-    table = {0.0: 1.0} | {float(a): float(b) for a, b in (lags or {}).items()}
+    if not isinstance(lags, Mapping):
+        raise PoolError("lags is no mapping; give a correlation for each time apart, as {1: 0.8}.")
+    table = {0.0: 1.0} | {
+        one_number(apart, "a lag"): one_number(height, "a correlation of lags")
+        for apart, height in lags.items()
+    }
     steps = np.array(sorted(table))
     heights = np.array([table[step] for step in steps])
 
@@ -213,7 +245,7 @@ def from_shared_control(
         For SMD: "all" if one standard deviation of all groups was used, "pair" if that of the two
         groups compared.
     yi, vi : str
-        Columns of effects and sampling variances.
+        Columns of effects (used for SMD alone) and sampling variances.
 
     Returns
     -------
@@ -223,8 +255,8 @@ def from_shared_control(
     Raises
     ------
     PoolError
-        If a column is missing, the numbers of a shared control group differ between rows, or a
-        block is not positive definite.
+        If a column is missing, the numbers of a shared control group differ between rows or are
+        impossible, or a block is not positive definite.
     UnknownNameError
         If `measure` or `sd` is unknown.
 
@@ -236,29 +268,33 @@ def from_shared_control(
     """
     if measure not in _CONTROL_TERMS:
         raise unknown_name("measure with a shared control", measure, _CONTROL_TERMS)
-    columns, term = _CONTROL_TERMS[measure]
-    frame = _with(effects, control, yi, vi, *columns)
-    numbers = {name: frame[name].to_numpy(float) for name in columns}
-    complete = frame[[control, vi]].notna().all(axis=1)
-    of_control = [name for name in columns if name != "n1"]
-    unequal = frame[complete].groupby(control)[of_control].nunique().gt(1).any(axis=1)
-    if unequal.any():
-        raise PoolError(
-            f"{listed(unequal.index[unequal].to_numpy(object))}: rows of one control group differ "
-            f"in {', '.join(of_control)}; correct them or name the groups apart."
-        )
-    shared = np.asarray(term(**numbers), dtype=float)
-    d = frame[yi].to_numpy(float)
     known = {"all": "all", "pair": "pair"}
     if measure == "SMD" and sd not in known:
         raise unknown_name("standard deviation of an SMD (sd=)", sd, known)
-    v = frame[vi].to_numpy(float)
+    if measure != "SMD" and sd is not None:
+        raise PoolError(f"sd= speaks of an SMD and says nothing on {measure}; leave it out.")
+    columns, term = _CONTROL_TERMS[measure]
+    frame = frame_with(effects, control, vi, *columns, *([yi] if measure == "SMD" else []))
+    d = numbers(frame, yi) if measure == "SMD" else np.zeros(len(frame))
+    v = numbers(frame, vi)
+    given = {name: numbers(frame, name) for name in columns}
+    enters = np.isfinite(v) & ~np.isnan(d) & frame[control].notna().to_numpy(dtype=bool)
+    _check_controls(frame[control], given, enters, measure)
+    if sd == "all" and not (given["n1"][frame[control].notna()] > 0).all():
+        raise PoolError(
+            "n1 must be known for every group when one standard deviation of all was used; fill it "
+            "in."
+        )
+    # What does not enter is not looked at, but for its people.
+    v = np.where(enters, v, np.nan)
+    shared = np.full(len(frame), np.nan)
+    shared[enters] = term(**{name: values[enters] for name, values in given.items()})
 
     def correlation(rows: Ints) -> Floats:
-        common = np.broadcast_to(shared[rows][:, :1, None], rows.shape + rows.shape[1:])
+        common = np.broadcast_to(shared[rows][:, :, None], rows.shape + rows.shape[1:])
         if measure == "SMD":
             products = d[rows][:, :, None] * d[rows][:, None, :]
-            n1, n2 = numbers["n1"][rows], numbers["n2"][rows][:, 0][:, None, None]
+            n1, n2 = given["n1"][rows], given["n2"][rows][:, :, None]
             if sd == "all":
                 people = n1.sum(axis=1)[:, None, None] + n2
                 common = common + products / (2 * people)
@@ -268,23 +304,60 @@ def from_shared_control(
         errors = np.sqrt(v[rows])
         return np.asarray(common / errors[:, :, None] / errors[:, None, :])
 
+    frame = frame.assign(**{vi: v})
     return _built(frame, control, vi, correlation, f"shared {control}, {measure}")
 
 
-def _with(effects: Any, *needed: str) -> pd.DataFrame:
-    frame = pd.DataFrame(effects)
-    absent = [str(name) for name in needed if name not in frame.columns]
-    if absent:
-        raise PoolError(f"effects has no column {', '.join(absent)}; add it or name yours.")
-    return frame
+def _check_controls(
+    control: pd.Series[Any],
+    given: Mapping[str, Floats],
+    enters: NDArray[np.bool_],
+    measure: str,
+) -> None:
+    """Raise if rows of one control group differ, or a number of it is impossible."""
+    of_control = [name for name in given if name != "n1"]
+    table = pd.DataFrame({name: given[name] for name in of_control})[enters]
+    labels = control.to_numpy(dtype=object)[enters]
+    unequal = table.groupby(groups(control)[0][enters]).transform("nunique").gt(1).any(axis=1)
+
+    def named(which: Any) -> str:
+        return listed(pd.unique(labels[np.asarray(which, dtype=bool)]))
+
+    if unequal.any():
+        raise PoolError(
+            f"{named(unequal)}: rows of one control group differ in {', '.join(of_control)}; "
+            "correct them or name the groups apart."
+        )
+    values = {name: column[enters] for name, column in given.items()}
+    n2 = values["n2"]
+    rules = [
+        (~(values[name] > 0), f"{name} must be above 0") for name in ("n1", "n2") if name in values
+    ]
+    if "sd2" in values:
+        rules.append((~(values["sd2"] >= 0), "sd2 must not be below 0"))
+    if "m2" in values:
+        rules.append((~(np.abs(values["m2"]) > 0), "m2 must not be 0"))
+    if "c" in values:
+        c = values["c"]
+        rules.append((~((c >= 0) & (c <= n2)), "c must lie from 0 to n2"))
+        empty = {"OR": (c == 0) | (c == n2), "RR": c == 0}.get(measure, np.zeros(len(c), bool))
+        rules.append(
+            (empty, "an empty cell has no variance: add to c and n2 what the effect added")
+        )
+    for broken, rule in rules:
+        if broken.any():
+            raise PoolError(f"{named(broken)}: {rule}; correct it.")
 
 
 def _built(
     frame: pd.DataFrame, cluster: str, vi: str, correlation: Callable[[Ints], Floats], how: str
 ) -> SamplingCovariance:
     """Build blocks from variances and a function that gives correlations for sets of rows."""
+    if not len(frame):
+        raise PoolError("there is no effect: effects has no rows; check the filter.")
     codes, labels = cluster_codes(frame[cluster])
-    v = frame[vi].to_numpy(float)
+    v = numbers(frame, vi)
+    v = np.where(np.isinf(v), np.nan, v)
     if (v <= 0).any():
         raise PoolError(f"{vi} must be above 0; check that it is a variance and not missing.")
     sizes = np.bincount(codes, minlength=len(labels))

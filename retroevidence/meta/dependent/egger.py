@@ -13,18 +13,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from retroevidence._show import Card, interval, number, p_text, percent
+from retroevidence._show import Card, interval, number, p_text
 from retroevidence.errors import PoolError, unknown_name
+from retroevidence.meta.dependent.clustered import Clustered, read_clustered
+from retroevidence.meta.dependent.columns import frame_with, numbers
 from retroevidence.meta.dependent.multilevel import pool_multilevel
 from retroevidence.meta.dependent.multilevel_result import PooledMultilevel
+from retroevidence.meta.dependent.robust import confidence
 from retroevidence.meta.interval import Interval
 from retroevidence.meta.wording import decimals, or_none
 
 PREDICTORS = {
     "se": "standard error (Egger, PET)",
     "vi": "sampling variance (PEESE)",
-    "size": "sqrt(1/n1 + 1/n2), which does not depend on the effect",
+    "size": "size of the groups, sqrt(1/n1 + 1/n2)",
 }
 
 
@@ -91,7 +95,7 @@ class DependentEgger:
         return self._card().html()
 
     def _card(self) -> Card:
-        level = percent(self.fit.level)
+        level = confidence(self.fit.level)
         slope, line = decimals(self.se), decimals(self.corrected_se)
         pairs = [
             (
@@ -128,7 +132,7 @@ def dependent_egger(
     Parameters
     ----------
     effects : pandas.DataFrame
-        One row per effect; with ``predictor="size"`` also n1 and n2.
+        One row per effect; with ``predictor="size"`` also n1 and n2, the people of both groups.
     cluster : str
         Column of the study.
     rho, V : float or covariance, optional
@@ -140,7 +144,7 @@ def dependent_egger(
         standard error of a standardised mean difference contains the effect itself, which makes
         the test on "se" reject too often (Pustejovsky & Rodgers 2019, doi 10.1002/jrsm.1332).
     yi, vi : str
-        Columns of effects and sampling variances.
+        Columns of effects and sampling variances; with `V` its diagonal takes the place of `vi`.
     level : float
         Confidence of the intervals.
 
@@ -152,7 +156,8 @@ def dependent_egger(
     Raises
     ------
     PoolError
-        If columns are missing, or the predictor is the same in all rows.
+        If columns are missing, the predictor is the same in all rows, or there are fewer than three
+        clusters.
     UnknownNameError
         If `predictor` is unknown.
 
@@ -169,22 +174,19 @@ def dependent_egger(
     """
     if predictor not in PREDICTORS:
         raise unknown_name("predictor", predictor, PREDICTORS)
-    frame = pd.DataFrame(effects)
-    needed = ("n1", "n2") if predictor == "size" else (vi,)
-    absent = [name for name in needed if name not in frame.columns]
-    if absent:
-        raise PoolError(f"effects has no column {', '.join(absent)}; add it.")
-    column = frame[vi].to_numpy(float) if predictor != "size" else np.empty(0)
-    if predictor == "size":
-        column = np.sqrt(1 / frame["n1"].to_numpy(float) + 1 / frame["n2"].to_numpy(float))
-    elif predictor == "se":
-        with np.errstate(invalid="ignore"):
-            column = np.sqrt(column)
+    data = read_clustered(effects, cluster=cluster, yi=yi, vi=vi, V=V)
+    frame = frame_with(effects, *(("n1", "n2") if predictor == "size" else ()))
+    column = np.full(len(frame), np.nan)
+    column[data.kept] = _predictor(data, predictor)
     known = column[np.isfinite(column)]
     if not len(known) or np.ptp(known) <= 1e-12 * np.abs(known).max():
         raise PoolError(
             f"the {PREDICTORS[predictor]} is the same in all rows, so nothing can be regressed on "
             "it."
+        )
+    if len(data.labels) < 3:
+        raise PoolError(
+            f"{len(data.labels)} clusters cannot show whether small studies differ; it takes three."
         )
     fit = pool_multilevel(
         frame,
@@ -211,3 +213,13 @@ def dependent_egger(
         notes=tuple(dict.fromkeys((*fit.notes, *fit.robust.notes))),
         fit=fit,
     )
+
+
+def _predictor(data: Clustered, predictor: str) -> NDArray[np.float64]:
+    """Return what the effects that enter are regressed on."""
+    if predictor != "size":
+        return data.v if predictor == "vi" else np.sqrt(data.v)
+    n1, n2 = numbers(data.frame, "n1"), numbers(data.frame, "n2")
+    if (n1 <= 0).any() or (n2 <= 0).any():
+        raise PoolError("n1 and n2 must be above 0; correct them or leave the rows out.")
+    return np.sqrt(1 / n1 + 1 / n2)

@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,19 @@ from numpy.typing import NDArray
 from retroevidence.meta.dependent.blocks import Blocks, Split, products
 
 Floats = NDArray[np.float64]
+
+
+class _Turned(NamedTuple):
+    """Solved and turned vectors at one value of the variances."""
+
+    covariance: Floats
+    w: Floats
+    r: Floats
+    solved: Floats
+    inside: Floats
+    turned_w: list[Floats]
+    turned_r: list[Floats]
+    across: list[Floats]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,59 +135,68 @@ class Point:
         return np.asarray((blocks.layout.spread(turned) * self.vectors).sum(axis=-2))
 
     @cached_property
-    def _derivatives(self) -> tuple[Floats, Floats, Floats]:
-        """Slope, curvature and expected information of the variances."""
-        blocks, among = self.blocks, range(len(self.directions))
-        covariance = np.linalg.inv(self.information)
+    def _turned(self) -> _Turned:
+        """What the slope and the curvature share."""
+        blocks = self.blocks
         w, r = blocks.solve(self.x), blocks.solve(self.residual)[None, :]
         solved = blocks.solve(self.vectors)
         inside = blocks.layout.sums(self.vectors[:, None, :] * solved[None, :, :])
-        twice = products(solved, solved)
         turned_w = [self._turn(e, w) for e in self.directions]
         turned_r = [self._turn(e, r) for e in self.directions]
-        solved_w = [blocks.solve(t) for t in turned_w]
-        solved_r = [blocks.solve(t) for t in turned_r]
         across = [products(w, t) for t in turned_w]
-        along = [products(w, t) for t in turned_r]
-        slope, curvature, expected = (
-            np.empty(s) for s in ((len(among),), *[(len(among),) * 2] * 2)
-        )
-        for k in among:
-            e = self.directions[k]
+        covariance = np.asarray(np.linalg.inv(self.information), dtype=float)
+        return _Turned(covariance, w, r, solved, inside, turned_w, turned_r, across)
+
+    @cached_property
+    def slope(self) -> Floats:
+        """Derivative of the log likelihood in each variance."""
+        blocks, at = self.blocks, self._turned
+        slope = np.empty(len(self.directions))
+        for k, e in enumerate(self.directions):
             trace = (
                 float(blocks.inverse_diagonal.sum())
                 if e is None
-                else float(np.einsum("ab,baj->", e, inside))
+                else float(np.einsum("ab,baj->", e, at.inside))
             )
             if self.restricted:
-                trace -= float(np.trace(covariance @ across[k]))
-            slope[k] = 0.5 * (float(products(r, turned_r[k])[0, 0]) - trace)
+                trace -= float(np.trace(at.covariance @ at.across[k]))
+            slope[k] = 0.5 * (float(products(at.r, at.turned_r[k])[0, 0]) - trace)
+        return slope
+
+    @cached_property
+    def _second(self) -> tuple[Floats, Floats]:
+        """Curvature and expected information of the variances."""
+        blocks, at, among = self.blocks, self._turned, range(len(self.directions))
+        covariance, across = at.covariance, at.across
+        twice = products(at.solved, at.solved)
+        solved_w = [blocks.solve(t) for t in at.turned_w]
+        solved_r = [blocks.solve(t) for t in at.turned_r]
+        along = [products(at.w, t) for t in at.turned_r]
+        curvature, expected = np.empty((2, len(among), len(among)))
+        for k in among:
             for m in range(k + 1):
-                both = _trace_of_two(e, self.directions[m], inside, twice, blocks)
+                both = _trace_of_two(
+                    self.directions[k], self.directions[m], at.inside, twice, blocks
+                )
                 if self.restricted:
-                    within = products(turned_w[k], solved_w[m])
+                    within = products(at.turned_w[k], solved_w[m])
                     both -= 2 * float(np.trace(covariance @ within))
                     both += float(np.trace(covariance @ across[k] @ covariance @ across[m]))
-                quadratic = products(turned_r[k], solved_r[m])
+                quadratic = products(at.turned_r[k], solved_r[m])
                 quadratic = quadratic - along[k].T @ covariance @ along[m]
                 expected[k, m] = expected[m, k] = both / 2
                 curvature[k, m] = curvature[m, k] = both / 2 - float(quadratic[0, 0])
-        return slope, curvature, expected
-
-    @property
-    def slope(self) -> Floats:
-        """Derivative of the log likelihood in each variance."""
-        return self._derivatives[0]
+        return curvature, expected
 
     @property
     def curvature(self) -> Floats:
         """Second derivatives of the log likelihood in the variances."""
-        return self._derivatives[1]
+        return self._second[0]
 
     @property
     def expected(self) -> Floats:
         """Expected information of the variances."""
-        return self._derivatives[2]
+        return self._second[1]
 
 
 def _trace_of_two(

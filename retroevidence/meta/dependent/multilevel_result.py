@@ -13,7 +13,7 @@ import pandas as pd
 from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.meta.dependent.clustered import Clustered
 from retroevidence.meta.dependent.multilevel_fit import LevelFit
-from retroevidence.meta.dependent.robust import Robust, robust
+from retroevidence.meta.dependent.robust import Robust, confidence, robust
 from retroevidence.meta.dependent.sandwich import LinearFit
 from retroevidence.meta.interval import Interval, critical_value, two_sided
 from retroevidence.meta.regression import INTERCEPT
@@ -231,7 +231,7 @@ class PooledMultilevel:
         return self._card().html()
 
     def _card(self) -> Card:
-        level = percent(self.level, 0 if round(self.level * 100, 6).is_integer() else 1)
+        level = confidence(self.level)
         digits = decimals(self.se)
         pairs: list[tuple[str, str]] = []
         table = None

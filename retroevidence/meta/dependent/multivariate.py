@@ -14,14 +14,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtrc
 
-from retroevidence._show import Card, interval, number, p_text, percent
+from retroevidence._show import Card, interval, number, p_text
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.dependent.climb import Peak
 from retroevidence.meta.dependent.clustered import Clustered, Turned, read_clustered, turn
+from retroevidence.meta.dependent.columns import groups
 from retroevidence.meta.dependent.mixed import Likelihood
 from retroevidence.meta.dependent.multilevel import LIKELIHOODS, TESTS
 from retroevidence.meta.dependent.multivariate_fit import STRUCTURES, between, directions
-from retroevidence.meta.dependent.robust import Robust, robust
+from retroevidence.meta.dependent.robust import Robust, confidence, robust
 from retroevidence.meta.dependent.sandwich import LinearFit
 from retroevidence.meta.interval import NAN, Interval, check_level, critical_value, two_sided
 from retroevidence.meta.regression import Design
@@ -66,7 +67,8 @@ def pool_multivariate(
         Or their assumed correlation within a study; 0 for independent errors.
     struct : str
         "UN" (all variances and correlations free), "DIAG" (no correlation between studies) or "CS"
-        (one variance, one correlation).
+        (one variance, one correlation, which among r outcomes is not below -1/(r - 1), so that G
+        stays a covariance; metafor lets it go lower).
     method : str
         "REML" or "ML".
     test : str
@@ -82,8 +84,8 @@ def pool_multivariate(
     Raises
     ------
     PoolError
-        If neither or both of `V` and `rho` are given, an outcome occurs twice in a study, or, for
-        UN, two outcomes never occur together.
+        If neither or both of `V` and `rho` are given, an outcome occurs twice in a study, only one
+        study has it (for UN and DIAG), or two outcomes never occur together (for UN).
     UnknownNameError
         If `struct`, `method` or `test` is unknown.
 
@@ -103,6 +105,7 @@ def pool_multivariate(
          pain    0.415   [-0.124, 0.954] 0.080  [-0.033, 0.863]  0.0350
         speed   0.2189 [-0.1226, 0.5604] 0.110 [0.0005, 0.4374] 0.00000
     <BLANKLINE>
+      - The variance of speed between studies is estimated as 0, and correlations with it ...
     """
     for kind, chosen, known in (
         ("method", method, LIKELIHOODS),
@@ -118,11 +121,11 @@ def pool_multivariate(
             "study as rho= (0 for independent errors)."
         )
     data = read_clustered(effects, cluster=cluster, yi=yi, vi=vi, V=V, also=(outcome,))
+    if len(data.labels) < 2:
+        raise PoolError("all effects come from one cluster; pool each outcome by itself.")
     codes, names = _outcomes(data, outcome, struct)
     z = (np.arange(len(names)) == codes[:, None]).astype(float)
     data = replace(data, design=Design(z, tuple(names), adds_intercept=False))
-    if len(data.labels) < 2:
-        raise PoolError("all effects come from one cluster; pool each outcome by itself.")
     turned = turn(data, rho)
     likelihood = Likelihood(
         turned.base,
@@ -132,13 +135,13 @@ def pool_multivariate(
         method == "REML",
     )
     notes = list(data.notes)
-    g, peak = between(likelihood, struct, len(names), notes)
+    g, peak = between(likelihood, struct, names, notes)
     return _result(data, turned, peak, g, likelihood, (method, test, struct, level), cluster, notes)
 
 
 def _outcomes(data: Clustered, outcome: str, struct: str) -> tuple[NDArray[np.intp], list[str]]:
     """Return the outcomes, and check that the model can tell what it is asked for."""
-    codes, labels = pd.factorize(data.frame[outcome])
+    codes, labels = groups(data.frame[outcome])
     names = [str(label) for label in labels]
     pairs = pd.DataFrame({"cluster": data.codes, "outcome": codes})
     if pairs.duplicated().any():
@@ -146,6 +149,12 @@ def _outcomes(data: Clustered, outcome: str, struct: str) -> tuple[NDArray[np.in
         raise PoolError(
             f"{names[first['outcome']]} occurs twice in cluster {data.labels[first['cluster']]}; "
             "aggregate first, or use pool_multilevel."
+        )
+    once = np.bincount(codes) < 2
+    if struct != "CS" and once.any():
+        raise PoolError(
+            f"{listed(np.array(names, dtype=object)[once])}: only one study has it, so its "
+            'variance between studies cannot be estimated; leave it out, or use struct="CS".'
         )
     if struct == "UN":
         seen = (pd.crosstab(pairs["cluster"], pairs["outcome"]) > 0).to_numpy(float)
@@ -160,7 +169,7 @@ def _outcomes(data: Clustered, outcome: str, struct: str) -> tuple[NDArray[np.in
                 f"{listed(np.array(apart, dtype=object))} never occur in one cluster, so their "
                 'correlation cannot be estimated; use struct="DIAG" or "CS".'
             )
-    return np.asarray(codes, dtype=np.intp), names
+    return codes, names
 
 
 def _result(
@@ -365,7 +374,7 @@ class PooledMultivariate:
             shown = {
                 "outcome": row["term"],
                 "estimate": number(row["estimate"], digits),
-                f"{percent(self.level)} CI": interval(row["ci_low"], row["ci_high"], digits),
+                f"{confidence(self.level)} CI": interval(row["ci_low"], row["ci_high"], digits),
                 "p": p_text(row["p_value"]).removeprefix("p ").strip("= "),
             }
             if sandwich is not None:

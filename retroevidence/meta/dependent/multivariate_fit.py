@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from retroevidence.meta.dependent.climb import Peak, maximise
 from retroevidence.meta.dependent.mixed import Likelihood
+from retroevidence.meta.wording import listed
 
 Floats = NDArray[np.float64]
 
@@ -38,27 +40,52 @@ def directions(struct: str, r: int) -> tuple[Floats, ...]:
     )
 
 
-def between(likelihood: Likelihood, struct: str, r: int, notes: list[str]) -> tuple[Floats, Peak]:
-    """Return G and the maximum."""
+def between(
+    likelihood: Likelihood, struct: str, names: Sequence[str], notes: list[str]
+) -> tuple[Floats, Peak]:
+    """Return G and the maximum, and note what the data could not tell."""
+    peak = _highest(likelihood, struct, len(names))
+    if not peak.by_newton:
+        notes.append("Newton's method did not settle; the maximum was found by bracketing.")
+    g = _matrix(likelihood, peak.theta, len(names))
+    varies = np.diag(g) > 0
+    if not varies.all():
+        none = listed(np.array(names, dtype=object)[~varies])
+        notes.append(
+            f"The variance of {none} between studies is estimated as 0, and correlations with it "
+            "are not defined."
+        )
+    if struct != "DIAG" and varies.sum() > 1:
+        errors = np.sqrt(np.diag(g)[varies])
+        roots = np.linalg.eigvalsh(g[np.ix_(varies, varies)] / np.outer(errors, errors))
+        if roots[0] <= 1e-8:
+            notes.append(
+                "The correlations between studies are estimated on their boundary, where they "
+                "determine each other: read them with care."
+            )
+    return g, peak
+
+
+def _highest(likelihood: Likelihood, struct: str, r: int) -> Peak:
     scale = likelihood.scale
-    steps = {1: 6, 2: 4, 3: 3}.get(r, 2)
     if struct != "UN" or r == 1:
         free = np.ones(len(likelihood.directions), dtype=bool)
-        peak, _ = maximise(likelihood, scale, free, steps)
-        if not peak.by_newton:
-            notes.append("Newton's method did not settle; the maximum was found by bracketing.")
-        return _matrix(likelihood, peak.theta, r), peak
+        return maximise(likelihood, scale, free)[0]
     diagonal = replace(likelihood, directions=directions("DIAG", r))
-    alone, _ = maximise(diagonal, scale, np.ones(r, dtype=bool), steps)
+    alone, _ = maximise(diagonal, scale, np.ones(r, dtype=bool))
     peak = _unstructured(likelihood, np.maximum(alone.theta, 1e-3 * scale), scale, r)
-    g = _matrix(likelihood, peak.theta, r)
-    roots = np.linalg.eigvalsh(g)
-    if roots[0] <= 1e-8 * max(roots[-1], 1e-8 * scale):
-        notes.append(
-            "The covariance between studies is estimated on its boundary (a variance of 0, or "
-            "correlations that determine each other): read the correlations with care."
-        )
-    return g, peak
+    # The search nears a variance of 0 without end; where 0 itself is higher it is the answer.
+    for i in range(r):
+        g = _matrix(likelihood, peak.theta, r)
+        variance = float(g[i, i])
+        g[i] = g[:, i] = 0.0
+        theta = g[np.tril_indices(r)]
+        point = likelihood(theta)
+        # Beside rounding, a variance too small to show in the likelihood is 0 too.
+        lost = peak.log_likelihood - point.log_likelihood
+        if lost <= (1e-10 if variance <= 1e-6 * scale else 0.0):
+            peak = Peak(theta, point, peak.by_newton)
+    return peak
 
 
 def _matrix(likelihood: Likelihood, theta: Floats, r: int) -> Floats:

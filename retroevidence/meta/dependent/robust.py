@@ -8,6 +8,7 @@ Tipton 2018, doi 10.1080/07350015.2016.1247004). The algebra is in
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -19,8 +20,10 @@ from scipy.special import fdtrc
 
 from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.errors import PoolError, unknown_name
+from retroevidence.meta.dependent.columns import groups
 from retroevidence.meta.dependent.sandwich import LinearFit, Parts, sandwich
 from retroevidence.meta.interval import NAN, Interval, critical_value, two_sided
+from retroevidence.meta.regression import INTERCEPT
 from retroevidence.meta.wording import decimals, or_none
 
 Floats = NDArray[np.float64]
@@ -140,12 +143,12 @@ class Robust:
         """Its confidence interval."""
         return Interval(self._first("ci_low"), self._first("ci_high"))
 
-    def joint(self, terms: list[str] | None = None) -> Joint:
+    def joint(self, terms: str | list[str] | None = None) -> Joint:
         """Test several coefficients together.
 
         Parameters
         ----------
-        terms : list of str, optional
+        terms : str or list of str, optional
             Names of coefficients; all but the intercept by default.
 
         Returns
@@ -171,7 +174,9 @@ class Robust:
         >>> test.df1, round(test.f, 2)
         (1, 12.95)
         """
-        chosen = [t for t in self.names if t != "intercept"] if terms is None else list(terms)
+        if terms is None:
+            terms = [name for name in self.names if name != INTERCEPT]
+        chosen = list(dict.fromkeys([terms] if isinstance(terms, str) else terms))
         for term in chosen:
             if term not in self.names:
                 raise unknown_name("coefficient", term, self.names)
@@ -220,7 +225,7 @@ class Robust:
         return self._card().html()
 
     def _card(self) -> Card:
-        level = percent(self.level)
+        level = confidence(self.level)
         pairs = []
         for row in self.coefficients.to_dict("records"):
             name = "mean" if self.names == ("intercept",) else str(row["term"])
@@ -231,6 +236,17 @@ class Robust:
             pairs.append((name, f"{shown}, {level} CI {reach}, {tested}"))
         title = f"Cluster-robust tests on {self.clusters} clusters"
         return Card(f"{title} ({self.kind}: {KINDS[self.kind]})", pairs, notes=self.notes)
+
+
+def confidence(level: float) -> str:
+    """Write a level of confidence; a half percent is not rounded away.
+
+    Examples
+    --------
+    >>> confidence(0.95), confidence(0.975)
+    ('95%', '97.5%')
+    """
+    return percent(level, 0 if round(level * 100, 6).is_integer() else 1)
 
 
 def _reach(level: float, df: float) -> float:
@@ -245,7 +261,8 @@ def robust(fit: Any, *, cluster: Any = None, kind: str = "CR2") -> Robust:
     fit : Pooled or PooledMultilevel or PooledMultivariate
         What pool, pool_multilevel or pool_multivariate returned.
     cluster : str or array_like, optional
-        Column of the effects, or one value per row that entered (a Series is matched by index).
+        Column of the effects, or one value per row that entered (a Series is matched by its index,
+        unless the effects have another).
         A multilevel or multivariate fit knows its own clusters; wider ones may be given.
     kind : str
         "CR2" (bias-reduced, Satterthwaite degrees of freedom), "CR0" (no correction), "CR1"
@@ -260,8 +277,8 @@ def robust(fit: Any, *, cluster: Any = None, kind: str = "CR2") -> Robust:
     Raises
     ------
     PoolError
-        If there are fewer than two clusters, or no more than coefficients, or the clusters cut
-        those of the model.
+        If there are fewer than two clusters, or no more than coefficients, the clusters cut those
+        of the model, or `fit` is another result (of counts, of subgroups, of a prior).
     UnknownNameError
         If `kind` or the column does not exist.
 
@@ -324,14 +341,7 @@ def _codes_of(linear: LinearFit, cluster: Any) -> Ints:
         if len(linear.blocks.layout.starts) == n and len(linear.blocks.scales) == 0:
             raise PoolError("robust: name the clusters with cluster=, a column of the effects.")
         return codes
-    if isinstance(cluster, str):
-        if cluster not in linear.frame.columns:
-            raise unknown_name("column of the effects", cluster, map(str, linear.frame.columns))
-        values = linear.frame[cluster]
-    elif isinstance(cluster, pd.Series) and linear.frame.index.isin(cluster.index).all():
-        values = cluster.loc[linear.frame.index]
-    else:
-        values = pd.Series(list(cluster))
+    values = _values_of(linear.frame, cluster)
     if len(values) != n:
         raise PoolError(
             f"robust: cluster has {len(values)} values for the {n} effects that entered; give one "
@@ -339,7 +349,7 @@ def _codes_of(linear: LinearFit, cluster: Any) -> Ints:
         )
     if values.isna().any():
         raise PoolError("robust: an effect has no cluster; fill it in.")
-    codes = np.asarray(pd.factorize(values)[0], dtype=np.intp)[linear.order]
+    codes = groups(values)[0][linear.order]
     first = codes[linear.blocks.layout.starts]
     if (codes != first[linear.blocks.layout.member]).any():
         raise PoolError(
@@ -347,3 +357,30 @@ def _codes_of(linear: LinearFit, cluster: Any) -> Ints:
             "model's own or wider ones."
         )
     return codes
+
+
+def _values_of(frame: pd.DataFrame, cluster: Any) -> pd.Series[Any]:
+    """Return the clusters as given, in the order of the rows of the frame if they have an index."""
+    if isinstance(cluster, (pd.DataFrame, Mapping, Set)):
+        raise PoolError(
+            f"robust: cluster is a {type(cluster).__name__}; give the name of a column, or one "
+            "value per effect."
+        )
+    if np.ndim(cluster) == 0 and isinstance(cluster, Hashable):
+        if cluster not in frame.columns:
+            raise unknown_name("column of the effects", cluster, map(str, frame.columns))
+        found = frame[cluster]
+        if isinstance(found, pd.DataFrame):
+            raise PoolError(f"robust: effects has two columns {cluster}; drop or rename one.")
+        return found
+    if not isinstance(cluster, pd.Series):
+        return pd.Series(list(cluster), name="cluster")
+    known = frame.index.isin(cluster.index)
+    if cluster.index.equals(frame.index) or not known.any():
+        return cluster
+    if not (known.all() and cluster.index.is_unique):
+        raise PoolError(
+            "robust: the index of cluster does not name each effect once; give the name of a "
+            "column, or the values without an index."
+        )
+    return cluster.loc[frame.index]

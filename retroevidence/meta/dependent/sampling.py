@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from retroevidence._show import Card, number
 from retroevidence.errors import PoolError
 from retroevidence.meta.dependent.blocks import by_size
+from retroevidence.meta.dependent.columns import groups
 from retroevidence.meta.wording import listed
 
 Floats = NDArray[np.float64]
@@ -105,8 +106,10 @@ class SamplingCovariance:
             errors = np.sqrt(np.einsum("bii->bi", stack))
             apart = ~np.eye(rows.shape[1], dtype=bool)
             found = (stack / errors[:, :, None] / errors[:, None, :])[:, apart]
-            lows.append(np.nanmin(found))
-            highs.append(np.nanmax(found))
+            found = found[np.isfinite(found)]
+            if len(found):
+                lows.append(found.min())
+                highs.append(found.max())
         reach = f"{number(min(lows))} to {number(max(highs))}" if lows else "none: no two effects"
         title = f"Sampling covariance of {len(order)} effects in {len(sizes)} clusters ({self.how})"
         pairs = [
@@ -154,10 +157,8 @@ def block_list(V: Any, cluster: pd.Series[Any]) -> SamplingCovariance:
     sizes = np.bincount(codes, minlength=len(labels))
     order = np.argsort(codes, kind="stable")
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    if isinstance(V, (list, tuple)) and len(V) == len(labels) and (
-        len(V) != n or np.ndim(V[0]) == 2
-    ):  # fmt: skip
-        blocks = [np.atleast_2d(np.asarray(block, dtype=float)) for block in V]
+    if _as_blocks(V, len(labels), n):
+        blocks = [np.atleast_2d(_matrix(block)) for block in V]
         for label, block, size in zip(labels, blocks, sizes, strict=True):
             if block.shape != (size, size):
                 raise PoolError(
@@ -165,13 +166,16 @@ def block_list(V: Any, cluster: pd.Series[Any]) -> SamplingCovariance:
                     f"and the cluster has {size} effects; give one {size} by {size}."
                 )
     else:
-        whole = np.asarray(V, dtype=float)
+        whole = _matrix(V)
         if whole.shape != (n, n):
             raise PoolError(
                 f"V has the shape {whole.shape}; give {len(labels)} blocks, one per cluster, or "
                 f"a matrix of {n} by {n}."
             )
-        if np.any(whole[codes[:, None] != codes[None, :]] != 0):
+        beyond = whole[codes[:, None] != codes[None, :]]
+        if np.isnan(beyond).any():
+            raise PoolError("V lacks numbers between different clusters; write 0 there.")
+        if np.any(beyond != 0):
             raise PoolError("V correlates effects of different clusters; use a wider cluster=.")
         blocks = [
             whole[np.ix_(order[a : a + m], order[a : a + m])]
@@ -184,16 +188,33 @@ def block_list(V: Any, cluster: pd.Series[Any]) -> SamplingCovariance:
     return checked(codes, labels, sizes, order, starts, values, "as given")
 
 
+def _as_blocks(V: Any, clusters: int, n: int) -> bool:
+    """Tell a sequence of blocks from a whole matrix."""
+    if isinstance(V, np.ndarray):
+        return V.ndim == 3 and len(V) == clusters
+    if not isinstance(V, (list, tuple)) or len(V) != clusters:
+        return False
+    return len(V) != n or _matrix(V[0]).ndim == 2
+
+
+def _matrix(values: Any) -> Floats:
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as err:
+        raise PoolError(
+            f"V is no covariance ({err}); give one matrix of numbers per cluster, or one of all "
+            "effects."
+        ) from err
+
+
 def cluster_codes(cluster: pd.Series[Any]) -> tuple[Ints, pd.Index]:
     """Return the cluster of each row, by first appearance; a row without one is its own."""
-    codes, labels = pd.factorize(cluster)
-    codes = np.asarray(codes, dtype=np.intp)
+    codes, labels = groups(cluster)
     lost = np.flatnonzero(codes < 0)
     codes[lost] = len(labels) + np.arange(len(lost))
-    names = pd.Index(labels)
     if len(lost):
-        names = names.append(pd.Index([None] * len(lost), dtype=object))
-    return codes, names
+        labels = labels.append(pd.Index([None] * len(lost), dtype=object))
+    return codes, labels
 
 
 def checked(
@@ -205,17 +226,31 @@ def checked(
     values: Floats,
     how: str,
 ) -> SamplingCovariance:
-    """Raise if a block is no covariance; effects without a variance are not looked at."""
+    """Raise if a block is no covariance; effects without a finite variance are not looked at."""
     place = np.empty(len(order), dtype=np.intp)
     place[order] = np.arange(len(order)) - np.repeat(starts, sizes)
     made = SamplingCovariance(labels, codes, place, sizes, values, how)
     for which, rows in by_size(starts, len(order)):
         stack = made.among(order[rows])
-        unknown = np.isnan(np.einsum("bii->bi", stack))
+        unknown = ~np.isfinite(np.einsum("bii->bi", stack))
         stack[unknown[:, :, None] | unknown[:, None, :]] = 0.0
         at = np.arange(stack.shape[1])
         stack[:, at, at] = np.where(unknown, 1.0, stack[:, at, at])
-        errors = np.sqrt(np.maximum(stack[:, at, at], np.finfo(float).tiny))
+        lacking = ~np.isfinite(stack).all(axis=(1, 2))
+        if lacking.any():
+            found = labels[which[lacking]].to_numpy(object)
+            raise PoolError(
+                f"the sampling covariance of cluster {listed(found)} lacks numbers ({how}); fill "
+                "them in."
+            )
+        negative = ~(stack[:, at, at] > 0).all(axis=1)
+        if negative.any():
+            found = labels[which[negative]].to_numpy(object)
+            raise PoolError(
+                f"a sampling variance of cluster {listed(found)} is not above 0 ({how}); correct "
+                "it."
+            )
+        errors = np.sqrt(stack[:, at, at])
         lowest = np.linalg.eigvalsh(stack / errors[:, :, None] / errors[:, None, :])[:, 0]
         # Eigenvalues of a correlation matrix are exact to about the machine's precision times m.
         bad = ~(lowest > 1e-14 * stack.shape[1])

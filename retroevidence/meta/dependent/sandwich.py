@@ -30,6 +30,15 @@ Ints = NDArray[np.intp]
 LARGE = 24
 MANY = 24
 
+#: What to do with results that are no weighted mean or line of effects.
+INSTEAD = {
+    "PooledCounts": "it weighs counts; make effects with effect_sizes and pool those",
+    "PooledGLMM": "it weighs counts; make effects with effect_sizes and pool those",
+    "PooledBayes": "its interval comes from a prior; pool the same effects",
+    "LocationScale": "its variances differ between studies; pool the same effects",
+    "Subgroups": "give one of its groups, such as found.groups['a'], or pool with mods='~ C(by)'",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class LinearFit:
@@ -76,9 +85,10 @@ class LinearFit:
             linear = getattr(pooled, "linear", None)
             if isinstance(linear, cls):
                 return linear
+            name = type(pooled).__name__
             raise PoolError(
-                f"robust: a {type(pooled).__name__} has no linear model behind it; give what pool, "
-                "pool_multilevel or pool_multivariate return."
+                f"robust: a {name} is not what pool, pool_multilevel or pool_multivariate return; "
+                f"{INSTEAD.get(name, 'give one of these')}."
             )
         fit = pooled.fit
         k = len(fit.yi)
