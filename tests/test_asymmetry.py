@@ -11,6 +11,7 @@ import pytest
 from retroevidence.effects.measures import effect_size
 from retroevidence.errors import PoolError, RetroEvidenceError
 from retroevidence.meta import bias
+from retroevidence.meta.bias.asymmetry import EXACT_LINE
 from retroevidence.meta.pool import pool
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -203,6 +204,17 @@ def test_limit_meta_analysis_by_its_identities():
     assert line[0] == pytest.approx(found.estimate, abs=3 * found.se)
 
 
+def test_limit_meta_analysis_as_printed():
+    # Harrer et al. (2021), Doing Meta-Analysis with R (doi 10.1201/9781003107347), print what
+    # metasens answers for these trials, to four digits.
+    y, se = np.array(THIRD_WAVE).T
+    found = bias.limit_meta_analysis(pool(yi=y, vi=se**2))
+    printed = (found.estimate, *found.ci, found.p_value, found.original, *found.original_ci)
+    np.testing.assert_allclose(
+        printed, [-0.0345, -0.3630, 0.2940, 0.8367, 0.5771, 0.3782, 0.7760], rtol=0, atol=5e-5
+    )
+
+
 def test_limit_meta_analysis_with_no_tau2_is_the_egger_limit():
     y, v = lopsided()
     pooled = pool(yi=y, vi=v, method="CE")
@@ -305,6 +317,7 @@ def test_small_numbers_and_unsuited_measures_are_named():
         ),
         (lambda p: bias.pet_peese(p, "ols"), "no model is called 'ols'"),
         (lambda p: bias.pet_peese(p, alpha=2), "alpha=2"),
+        (lambda p: bias.pet_peese(p, alpha="2"), "alpha='2'"),
         (lambda p: bias.begg(3.0), "give a DataFrame"),
     ],
 )
@@ -312,6 +325,23 @@ def test_errors_say_what_to_do(call, words):
     y, v = lopsided()
     with pytest.raises(RetroEvidenceError, match=words):
         call(pool(yi=y, vi=v))
+
+
+@pytest.mark.parametrize("method", ["REML", "DL", "CE"])
+def test_points_on_a_line_have_no_knapp_hartung_and_say_so(method):
+    v = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.3])
+    y = 0.1 + 2 * np.sqrt(v)
+    line = pool(yi=y, vi=v, method=method)
+    assert EXACT_LINE in bias.egger(line).notes
+    # z needs no residuals, and a line that misses a point has some.
+    assert EXACT_LINE not in bias.egger(pool(yi=y, vi=v, method=method, test="z")).notes
+    assert EXACT_LINE not in bias.egger(line, predictor="vi").notes
+    assert EXACT_LINE in bias.pet_peese(line, "random").notes
+    curve = pool(yi=0.1 + 2 * v, vi=v, method=method)
+    assert EXACT_LINE in bias.pet_peese(curve, "random").notes
+    exact = bias.pet_peese(curve)
+    assert math.isnan(exact.peese.p_value)
+    assert any("PEESE's points lie on the line" in note for note in exact.notes)
 
 
 def test_results_show_themselves():

@@ -67,9 +67,20 @@ def test_wrong_questions():
     pooled = pool(yi=Y, vi=V)
     with pytest.raises(UnknownNameError, match="wild"):
         bootstrap(pooled, kind="wild", seed=1)
-    with pytest.raises(PoolError, match="below 2"):
+    with pytest.raises(PoolError, match="repetitions=1 must be a whole number from 2"):
         bootstrap(pooled, kind="case", seed=1, repetitions=1)
     with pytest.raises(PoolError, match="one study"):
         bootstrap(pool(yi=[1], vi=[1]), kind="case", seed=1)
     with pytest.raises(PoolError, match="moderators"):
         bootstrap(pool(yi=Y, vi=V, mods=np.arange(6)[:, None]), kind="case", seed=1)
+    for options, words in (
+        ({"seed": None}, "seed=None must be a whole number from 0"),
+        ({"seed": -1}, "seed=-1"),
+        ({"seed": 1, "repetitions": 20.5}, "repetitions=20.5 must be a whole number"),
+        ({"seed": 1, "repetitions": "20"}, "repetitions='20'"),
+    ):
+        with pytest.raises(PoolError, match=words):
+            bootstrap(pooled, kind="case", **options)
+    assert (
+        bootstrap(pooled, kind="case", seed=np.int64(1), repetitions=np.int32(20)).repetitions == 20
+    )

@@ -1,6 +1,7 @@
 """Combined p-values against SciPy, integrals and simulation; exact tests against SciPy."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -139,6 +140,14 @@ def test_zero_events_have_the_closed_form():
         (lambda: brown([0.1, 0.2], correlation=[[1, 0.5], [0.4, 1]]), "symmetric"),
         (lambda: brown([0.1, 0.2], correlation=[[4, 1], [1, 4]]), "ones on the diagonal"),
         (lambda: brown([0.1, 0.2], correlation=[[1, np.nan], [np.nan, 1]]), "no correlation"),
+        (lambda: fisher(["small"]), "p must be numbers"),
+        (lambda: fisher({"p": 0.1}), "p must be numbers"),
+        (lambda: stouffer([0.1, 0.2], ["a", "b"]), "weights must be numbers"),
+        (lambda: brown([0.1, 0.2], correlation="half"), "correlation must be numbers"),
+        (lambda: kost([0.1, 0.2], correlation=[[1], [0.5, 1]]), "correlation must be numbers"),
+        (lambda: sign_test("six", 7), "six of 7 is not a proportion"),
+        (lambda: sign_test(None, 7), "None of 7 is not a proportion"),
+        (lambda: proportion(pd.NA, 7), "<NA> of 7 is not a proportion"),
         (lambda: sign_test(4, 3), "4 of 3 is not a proportion"),
         (lambda: sign_test(0, 0), "0 of 0 is not a proportion"),
         (lambda: proportion(1.5, 3), "1.5 of 3 is not a proportion"),

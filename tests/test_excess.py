@@ -91,7 +91,11 @@ def test_one_study_and_no_significant_study():
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [({"alternative": "two"}, "no alternative is called"), ({"alpha": 0}, "alpha=0")],
+    [
+        ({"alternative": "two"}, "no alternative is called"),
+        ({"alpha": 0}, "alpha=0"),
+        ({"alpha": "5%"}, "alpha='5%'"),
+    ],
 )
 def test_errors_say_what_to_do(arguments, words):
     with pytest.raises(RetroEvidenceError, match=words):

@@ -1,6 +1,7 @@
 """Fail-safe numbers against metafor, and their defining property."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,15 @@ def test_one_study(kind):
         ({"alpha": 5}, "alpha=5"),
         ({"kind": "orwin", "target": -0.1}, "same side of 0"),
         ({"kind": "orwin", "target": 0}, "same side of 0"),
+        ({"kind": "orwin", "target": math.nan}, "same side of 0"),
+        ({"kind": "orwin", "target": math.inf}, "same side of 0"),
+        ({"kind": "orwin", "target": "half"}, "same side of 0"),
+        ({"target": 0.1}, "belongs to kind='orwin'"),
+        ({"alpha": "5%"}, "alpha='5%'"),
+        ({"alpha": None}, "alpha=None"),
+        # One-sided p-values of studies without an effect average one half.
+        ({"alpha": 0.5}, "alpha=0.5 cannot be reached"),
+        ({"alpha": 0.9}, "alpha=0.9 cannot be reached"),
     ],
 )
 def test_errors_say_what_to_do(arguments, words):

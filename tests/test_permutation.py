@@ -114,7 +114,7 @@ def test_a_seed_is_required_where_something_is_drawn(bcg):
         permutation_test(pool(bcg, mods="~ ablat"))
     with pytest.raises(PoolError, match="sign flips are too many"):
         permutation_test(pool(yi=np.linspace(0, 1, 25), vi=[0.1] * 25))
-    with pytest.raises(PoolError, match="below 1"):
+    with pytest.raises(PoolError, match="iterations=0 must be a whole number from 1"):
         permutation_test(pool(bcg), iterations=0, seed=1)
     with pytest.raises(PoolError, match="nothing to permute"):
         permutation_test(pool(yi=[0.1], vi=[0.1]))

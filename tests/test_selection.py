@@ -13,6 +13,7 @@ from scipy.special import log_ndtr, ndtr, ndtri
 from retroevidence.effects.measures import effect_size
 from retroevidence.errors import PoolError, RetroEvidenceError
 from retroevidence.meta.bias import selection_model
+from retroevidence.meta.bias.selection import WOODS, WOODS_STEPS
 from retroevidence.meta.bias.selection_likelihood import Smooth, Steps, density
 from retroevidence.meta.pool import pool
 
@@ -111,6 +112,79 @@ def test_vevea_woods_weights(severity, tails, word):
     assert found.estimate == pytest.approx(wanted["beta"], abs=1e-6)
     assert found.se == pytest.approx(wanted["se"], rel=1e-5)
     assert math.isnan(found.lrt)
+
+
+# Published data: practice facilitation, standardised mean differences with standard errors and a
+# moderator (Baskerville et al. 2012).
+BASKERVILLE = np.array([
+    (1.01, 0.52, 1), (0.82, 0.46, 0), (0.59, 0.23, 0), (0.44, 0.18, 0), (0.84, 0.29, 1),
+    (0.73, 0.29, 0), (1.12, 0.36, 1), (0.04, 0.37, 1), (0.24, 0.15, 0), (0.32, 0.40, 0),
+    (1.04, 0.32, 0), (1.31, 0.57, 1), (0.59, 0.29, 1), (0.66, 0.19, 0), (0.62, 0.31, 1),
+    (0.47, 0.27, 1), (1.08, 0.32, 0), (0.98, 0.32, 1), (0.26, 0.18, 1), (0.39, 0.18, 1),
+    (0.60, 0.31, 1), (0.94, 0.53, 1), (0.11, 0.27, 1),
+])  # fmt: skip
+# Ratings of teachers and achievement, correlations and sample sizes (Cohen 1981).
+COHEN = np.array([
+    (0.68, 10), (0.56, 20), (0.23, 13), (0.64, 22), (0.49, 28), (-0.04, 12), (0.49, 12),
+    (0.33, 36), (0.58, 19), (0.18, 12), (-0.11, 36), (0.27, 75), (0.26, 33), (0.40, 121),
+    (0.49, 37), (0.51, 14), (0.40, 40), (0.34, 16), (0.42, 14), (0.16, 20),
+])  # fmt: skip
+
+
+def test_beta_with_a_moderator_of_baskerville2012():
+    y, se, x = BASKERVILLE.T
+    found = selection_model(pool(yi=y, vi=se**2, mods=x), "beta")
+    # metafor 3.8-1: selmodel(rma(yi, sei^2, mods = ~ xi, method = "ML"), type = "beta"), whose
+    # integral is good to about 1e-4 in the log likelihood.
+    np.testing.assert_allclose(found.delta["delta"], [0.4200973366, 5.095970623], rtol=1e-4)
+    np.testing.assert_allclose(
+        found.coefficients["estimate"], [0.1343001585, -0.1363558874], rtol=5e-4
+    )
+    np.testing.assert_allclose(found.coefficients["se"], [0.1707417572, 0.1244394194], rtol=5e-4)
+    assert found.lrt == pytest.approx(9.044252067, abs=6e-4)
+    assert found.loglik >= -2.159058888 - 2e-4
+
+
+@pytest.mark.parametrize(
+    ("kind", "delta", "se", "mean", "loglik"),
+    [
+        ("half-normal", 3.1629482810, 2.9889219313, -0.3377103405, -6.0740375209),
+        ("negexp", 2.6567142285, 2.3474683444, -0.2779819458, -6.0898739474),
+    ],
+)
+def test_common_effect_selection_of_preston2004(kind, delta, se, mean, loglik):
+    # Log odds ratios and variances of Preston et al. (2004), double zeros left out, and metafor
+    # 3.8-1: selmodel(rma(yi, vi, method = "FE"), type, alternative = "less"). Its optimiser stops
+    # at 1e-10 of the likelihood; its Hessian is numeric.
+    y = [-0.29213642, -0.46353599, -1.01526974, 0.18232156, -2.13470422, -0.18232156, -1.29098418,
+         -0.86903785, -0.33634854]  # fmt: skip
+    v = [0.588095238, 0.056190220, 0.239850067, 0.417948718, 1.147116325, 0.201515152, 0.668344156,
+         2.782464847, 0.064592279]  # fmt: skip
+    found = selection_model(pool(yi=y, vi=v, method="CE"), kind, alternative="less")
+    assert found.delta["delta"][0] == pytest.approx(delta, rel=1e-5)
+    assert found.delta["se"][0] == pytest.approx(se, rel=1e-4)
+    assert found.estimate == pytest.approx(mean, rel=1e-5)
+    assert found.loglik == pytest.approx(loglik, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("severity", "tails", "mean", "tau2"),
+    [
+        ("moderate", 1, 0.357678424895, 0.004239382642),
+        ("severe", 1, 0.321517553571, 0.009543811193),
+        ("moderate", 2, 0.362018697157, 0.002774040453),
+        ("severe", 2, 0.332180082898, 0.005651615435),
+    ],
+)
+def test_a_priori_weights_of_cohen1981(severity, tails, mean, tau2):
+    # The data of Vevea & Woods (2005); metafor 3.8-1: selmodel(rma(yi, vi, method = "ML"),
+    # type = "stepfun", steps, delta), stopped at 1e-10 of the likelihood.
+    r, n = COHEN.T
+    found = selection_model(
+        pool(yi=np.arctanh(r), vi=1 / (n - 3)), "vevea-woods", severity=severity, tails=tails
+    )
+    assert found.estimate == pytest.approx(mean, rel=1e-6)
+    assert found.tau2 == pytest.approx(tau2, rel=1e-5)
 
 
 # The likelihood itself --------------------------------------------------------------------------
@@ -285,6 +359,50 @@ def test_rows_without_numbers_and_order_change_nothing():
 # Edges ------------------------------------------------------------------------------------------
 
 
+def test_profile_limits_hold_where_tau2_is_0_at_the_maximum_but_not_at_the_limit():
+    # At tau = 0 the slope in tau is 0: a search that starts there can stay on the lower ridge.
+    y, v = [0.66, 0.24, 4.3, -0.76, 0.17, -25.0], [0.037, 0.0012, 13.0, 2.4, 0.0085, 250.0]
+    found = selection_model(pool(yi=y, vi=v), "vevea-woods", tails=2)
+    weight = Steps(np.array(y), np.array(v), WOODS_STEPS, False)
+    fixed = np.array(WOODS["moderate", 2][1:])
+
+    def loglik(mean, tau2):
+        parts = density(np.array(y), np.array(v), np.full(6, mean), tau2, 0).value
+        return float((parts + weight(np.full(6, mean), tau2, fixed).value).sum())
+
+    assert found.tau2 == 0
+    for limit in found.ci:
+        highest = max(loglik(limit, tau**2) for tau in np.linspace(0, 3, 3001))
+        # Half of chi-squared(1) at 95 %; the grid misses its top by less than 1e-4.
+        assert highest - found.loglik == pytest.approx(-1.920729410, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["step", "beta", "half-normal", "negexp", "vevea-woods"])
+def test_a_study_with_all_the_weight_is_searched_to_the_end(kind):
+    # Curvatures differ by 10^12 here.
+    y, v = [0.1, 0.5, 0.9, 0.3, -0.2, 0.4], [1e-12, 0.2, 0.3, 0.4, 0.1, 0.3]
+    found = selection_model(pool(yi=y, vi=v), kind)
+    assert found.tau2 == pytest.approx(0, abs=1e-9)
+    assert found.estimate == pytest.approx(0.1, abs=1e-5)
+    assert found.ci.low < 0.1 < found.ci.high
+
+
+def test_a_second_peak_far_away_is_found_and_told():
+    # One peak near the data (no selection to speak of), a higher one far on the other side with
+    # strong selection; most starts lead to the first.
+    y, v = [0.033, -0.053, 0.17, 0.252, 0.152], [0.092, 0.274, 0.029, 0.015, 0.141]
+    found = selection_model(pool(yi=y, vi=v), "half-normal")
+    near = brute(np.array(y), np.array(v), 0.2, 0.0, lambda z: -0.3 * ndtr(-z) ** 2)
+    here = brute(
+        np.array(y), np.array(v), found.estimate, found.tau2,
+        lambda z: -found.delta["delta"][0] * ndtr(-z) ** 2,
+    )  # fmt: skip
+    assert found.loglik == pytest.approx(here, abs=1e-6)
+    assert found.loglik > near
+    assert found.estimate < -1
+    assert any("starting points leads to this maximum" in note for note in found.notes)
+
+
 def test_an_empty_interval_is_joined_and_named():
     # No study has p between 0.001 and 0.0011.
     joined = selection_model(HACKSHAW, steps=(0.001, 0.0011, 0.025, 0.05, 0.5))
@@ -334,6 +452,9 @@ def test_too_few_studies_are_refused_in_words(k):
         ({"kind": "vevea-woods", "tails": 3}, "tails=3"),
         ({"steps": (0.5, 0.025)}, "must rise"),
         ({"steps": ()}, "must rise"),
+        ({"steps": ("a",)}, "must rise"),
+        ({"steps": None}, "must rise"),
+        ({"steps": (math.nan,)}, "must rise"),
     ],
 )
 def test_errors_say_what_to_do(arguments, words):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from retroevidence.errors import PoolError, UnknownNameError
 from retroevidence.meta.batch import pool_batch
 from retroevidence.meta.pool import pool
 from retroevidence.meta.sensitivity import (
+    bootstrap,
     cumulative,
     gosh,
     influence,
@@ -281,6 +283,28 @@ def test_what_needs_a_plain_mean_says_so(bcg):
         cumulative(pool(bcg), [1, 2])
     with pytest.raises(PoolError, match="missing"):
         cumulative(pool(bcg), [np.nan] * 13)
+    with pytest.raises(PoolError, match="one value per study in one list"):
+        cumulative(pool(bcg), np.ones((13, 2)))
+    with pytest.raises(PoolError, match="values of one kind"):
+        cumulative(pool(bcg.assign(when=[1990, "1991"] + [1992] * 11)), "when")
+    with pytest.raises(UnknownNameError, match="column"):
+        influence(pool(bcg), by=["alloc"])
+
+
+@pytest.mark.parametrize("given", [None, "bcg", [0.1, 0.2], "frame"])
+def test_what_is_no_result_of_pool_is_refused_in_words(bcg, given):
+    given = bcg if given == "frame" else given
+    calls = (
+        leave_one_out,
+        influence,
+        cumulative,
+        gosh,
+        permutation_test,
+        partial(bootstrap, kind="case", seed=1),
+    )
+    for call in calls:
+        with pytest.raises(PoolError, match="needs a result of pool and got a"):
+            call(given)
 
 
 def test_a_subgroup_with_a_shared_variance_is_not_fitted_alone(bcg):
@@ -318,8 +342,11 @@ def test_gosh_draws_different_subsets_from_a_seed(bcg):
     # Each study is in half of the subsets: 250, with a standard deviation of 11.
     assert one.filter(like="with ").sum().between(200, 300).all()
     assert len(gosh(pooled, max_subsets=8000, seed=1)) == 8000
-    with pytest.raises(PoolError, match="below 1"):
-        gosh(pooled, max_subsets=0)
+    for most in (0, 2.5, "9", None):
+        with pytest.raises(PoolError, match=f"max_subsets={most!r} must be a whole number from 1"):
+            gosh(pooled, max_subsets=most)
+    with pytest.raises(PoolError, match="seed=-1"):
+        gosh(pooled, max_subsets=500, seed=-1)
 
 
 def test_gosh_names_rows_of_one_study_apart():

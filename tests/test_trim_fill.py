@@ -11,6 +11,7 @@ from retroevidence.effects.measures import effect_size
 from retroevidence.errors import PoolError, RetroEvidenceError
 from retroevidence.meta.bias import trim_fill
 from retroevidence.meta.pool import pool
+from retroevidence.meta.subgroups import subgroups
 
 GOLDEN = Path(__file__).parent / "golden"
 BIAS = json.loads((GOLDEN / "bias.json").read_text(encoding="utf-8"))["trim_fill"]
@@ -129,7 +130,48 @@ def test_unit_of_the_outcome_changes_nothing(unit):
 def test_edges_end_with_a_finite_mean(yi, vi, estimator):
     found = trim_fill(pool(yi=yi, vi=vi), estimator, "left")
     assert np.isfinite(found.estimate)
-    assert 0 <= found.k0 <= len(yi) - 2
+    assert 0 <= found.k0 <= len(yi) - 1
+    assert len(set(found.notes)) == len(found.notes)
+
+
+def test_one_study_may_be_left():
+    # metafor 3.8-1: rma(c(.1, .4, .2), c(.1, .2, .3), method = "DL") and
+    # rma(c(0, .5, 1.2, 2), c(1e-4, .1, .2, .3), method = "FE"), trimfill(, side = "left"): closed
+    # forms, given to 15 digits.
+    three = trim_fill(
+        pool(yi=[0.1, 0.4, 0.2], vi=[0.1, 0.2, 0.3], method="DL", test="z"), "L0", "left"
+    )
+    assert three.k0 == 2
+    assert three.estimate == pytest.approx(0.1, rel=1e-12)
+    assert three.se == pytest.approx(0.193649167310371, rel=1e-12)
+    y, v = [0, 0.5, 1.2, 2], [1e-4, 0.1, 0.2, 0.3]
+    four = trim_fill(pool(yi=y, vi=v, method="CE", test="z"), "R0", "left")
+    assert four.k0 == 2
+    assert four.estimate == pytest.approx(0.000499500499500499, rel=1e-12)
+    # Here the square under Q0's root is negative, and metafor has no answer.
+    lopsided = trim_fill(pool(yi=y, vi=v, method="CE", test="z"), "Q0", "left")
+    assert lopsided.k0 == 3
+    assert sum("not defined" in note for note in lopsided.notes) == 1
+
+
+def test_the_side_must_be_given_where_precision_cannot_tell_it():
+    alike = pool(yi=[0.1, 0.4, 0.2, 0.9], vi=[0.1] * 4)
+    with pytest.raises(PoolError, match="give side='left'"):
+        trim_fill(alike)
+    assert trim_fill(alike, side="left").k0 >= 0
+
+
+def test_a_subgroup_with_a_shared_tau2_is_refused():
+    frame = pd.DataFrame(
+        {
+            "yi": [0.1, 0.4, 0.2, 0.9, 0.3, 0.5],
+            "vi": [0.01, 0.02, 0.03, 0.04, 0.05, 0.06],
+            "g": list("aaabbb"),
+        }
+    )
+    group = subgroups(frame, by="g", common_tau2=True).groups["a"]
+    with pytest.raises(PoolError, match="shares its tau²"):
+        trim_fill(group, side="left")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +180,7 @@ def test_edges_end_with_a_finite_mean(yi, vi, estimator):
         (lambda: trim_fill(pool(yi=[0.1, 0.2], vi=[0.1, 0.2])), "at least 3"),
         (lambda: trim_fill(bcg(), "L1"), "no estimator is called"),
         (lambda: trim_fill(bcg(), side="top"), "no side is called"),
-        (lambda: trim_fill(pool(yi=[0.1, 0.2, 0.5, 0.4], vi=[0.1] * 4)), "same standard error"),
+        (lambda: trim_fill(pool(yi=[0.1, 0.2, 0.5, 0.4], vi=[0.1] * 4)), "give side="),
     ],
 )
 def test_errors_say_what_to_do(call, words):

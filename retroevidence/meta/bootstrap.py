@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from retroevidence._show import Card, interval, number, percent
 from retroevidence.errors import PoolError, unknown_name
-from retroevidence.meta.influence import check_own_tau2
+from retroevidence.meta.draws import check_count, check_seed
+from retroevidence.meta.influence import check_refittable
 from retroevidence.meta.interval import Interval
 from retroevidence.meta.regression import INTERCEPT
 from retroevidence.meta.result import Pooled
@@ -159,15 +160,15 @@ def bootstrap(pooled: Pooled, *, kind: str, seed: int, repetitions: int = 10_000
       I²           65%  95% CI [0, 88]
       draws        2000, effects drawn from the model
     """
-    check_own_tau2(pooled)
+    check_refittable(pooled)
     if kind not in KINDS:
         raise unknown_name("kind of bootstrap", kind, KINDS)
     if pooled.fit.design.names != (INTERCEPT,):
         raise PoolError("this result has moderators; bootstrap is for a mean, pool without mods=.")
     if pooled.k < 2:
         raise PoolError("one study has nothing to draw from; give a result of at least two.")
-    if repetitions < 2:
-        raise PoolError(f"repetitions={repetitions} is below 2; ask for some thousands.")
+    check_count(repetitions, "repetitions", 2, "ask for some thousands")
+    check_seed(seed)
     y, v = _drawn(pooled, kind, seed, repetitions)
     fits = pool_sets(y, v, method=pooled.method, test=pooled.test)
     draws = fits[["estimate", "se", "tau2", "i2"]]

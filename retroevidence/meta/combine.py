@@ -7,6 +7,7 @@ is an effect in at least one study (p-values) or on which side most studies lie 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 from scipy.special import bdtrc
 
@@ -166,7 +167,8 @@ def proportion(x: int, n: int, level: float = 0.95) -> Proportion:
     >>> round(proportion(0, 100).upper_bound, 5)
     0.02951
     """
-    if not (float(x).is_integer() and float(n).is_integer() and 0 <= x <= n and n > 0):
+    whole = all(isinstance(count, Real) and float(count).is_integer() for count in (x, n))
+    if not (whole and 0 <= x <= n and n > 0):
         raise PoolError(f"{x} of {n} is not a proportion; give whole numbers with 0 <= x <= n > 0.")
     check_level(level)
     # statsmodels is slow to import, and most calls of the library need no proportion.

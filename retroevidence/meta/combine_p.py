@@ -118,7 +118,7 @@ def stouffer(p: Any, weights: Any = None) -> Combined:
     0.00746
     """
     values = _p_values(p)
-    shares = np.ones_like(values) if weights is None else np.asarray(weights, dtype=float)
+    shares = np.ones_like(values) if weights is None else _numbers(weights, "weights")
     if shares.shape != values.shape or not np.all(np.isfinite(shares) & (shares > 0)):
         raise PoolError(
             f"weights must be {len(values)} finite numbers above 0, one per p-value; "
@@ -220,7 +220,7 @@ def _scaled(
 
 
 def _correlations(correlation: Any, k: int) -> Floats:
-    given = np.asarray(correlation, dtype=float)
+    given = _numbers(correlation, "correlation")
     r = np.where(np.eye(k, dtype=bool), 1.0, given) if given.ndim == 0 else given
     if r.shape != (k, k):
         raise PoolError(
@@ -241,8 +241,15 @@ def _correlations(correlation: Any, k: int) -> Floats:
     return r
 
 
+def _numbers(values: Any, name: str) -> Floats:
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as err:
+        raise PoolError(f"{name} must be numbers ({err}); convert them first.") from err
+
+
 def _p_values(p: Any) -> Floats:
-    values = np.atleast_1d(np.asarray(p, dtype=float)).ravel()
+    values = np.atleast_1d(_numbers(p, "p")).ravel()
     if not len(values):
         raise PoolError("no p-value to combine; check the filter.")
     broken = ~((values >= 0) & (values <= 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -92,10 +93,10 @@ def influence(pooled: Pooled, *, by: str | None = None) -> pd.DataFrame:
     2     2.587   0.784         True
     3    -0.463   0.270        False
     """
+    names, index, members = deletions(pooled, by)
     fit = pooled.fit
     y, v, x, tau2 = fit.yi, fit.vi, fit.x, fit.tau2
     k, p = x.shape
-    names, index, members = deletions(pooled, by)
     _check_left(k, p, members, names)
     tau2_left, q_left = _refits(pooled, names, members)
     weights = 1 / (v + tau2)
@@ -209,19 +210,19 @@ def deletions(pooled: Pooled, by: str | None) -> tuple[list[str], pd.Index, Bool
     >>> deletions(pooled, "study_id")[2].tolist()
     [[True, True, False], [False, False, True]]
     """
-    check_own_tau2(pooled)
+    check_refittable(pooled)
     frame = pooled.fit.frame
     if by is None:
         return study_names(frame), frame.index, np.eye(pooled.k, dtype=bool)
-    if by not in frame.columns:
+    if not isinstance(by, Hashable) or by not in frame.columns:
         raise unknown_name("column", by, map(str, frame.columns))
     codes, values = pd.factorize(frame[by], use_na_sentinel=False)
     members = codes == np.arange(len(values))[:, None]
     return [str(value) for value in values], pd.RangeIndex(len(values)), members
 
 
-def check_own_tau2(pooled: Pooled) -> None:
-    """Refuse a subgroup whose tau² comes from other groups too: its studies cannot refit it.
+def check_refittable(pooled: Pooled) -> None:
+    """Refuse what cannot be fitted again from its own studies.
 
     Parameters
     ----------
@@ -231,13 +232,17 @@ def check_own_tau2(pooled: Pooled) -> None:
     Raises
     ------
     PoolError
-        If it is such a subgroup.
+        If it is none, or a subgroup whose tau² comes from other groups too.
 
     Examples
     --------
     >>> from retroevidence.meta.pool import pool
-    >>> check_own_tau2(pool(yi=[0.1, 0.2], vi=[0.1, 0.1]))
+    >>> check_refittable(pool(yi=[0.1, 0.2], vi=[0.1, 0.1]))
     """
+    if not isinstance(pooled, Pooled):
+        raise PoolError(
+            f"this needs a result of pool and got a {type(pooled).__name__}; write pool(effects)."
+        )
     if pooled.fit.shared is not None:
         raise PoolError(
             "this subgroup shares its tau² with other groups, so it cannot be fitted again alone; "

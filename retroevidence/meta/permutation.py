@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from retroevidence._show import Card, interval, number, p_text
 from retroevidence.errors import PoolError
 from retroevidence.meta.combine import proportion
-from retroevidence.meta.influence import check_own_tau2
+from retroevidence.meta.draws import check_count, check_seed
+from retroevidence.meta.influence import check_refittable
 from retroevidence.meta.interval import NO_INTERVAL, Interval
 from retroevidence.meta.regression import INTERCEPT
 from retroevidence.meta.result import Pooled
@@ -171,11 +172,11 @@ def permutation_test(
       two-sided     p = 0.031
       arrangements  all 64
     """
-    check_own_tau2(pooled)
+    check_refittable(pooled)
     if pooled.k < 2:
         raise PoolError("one study has nothing to permute; give a result of at least two studies.")
-    if iterations is not None and iterations < 1:
-        raise PoolError(f"iterations={iterations} is below 1; ask for at least one arrangement.")
+    if iterations is not None:
+        check_count(iterations, "iterations", 1, "write iterations=5000")
     names = pooled.fit.design.names
     if names == (INTERCEPT,):
         return _mean(pooled, iterations, seed)
@@ -324,6 +325,7 @@ def _random(seed: int | None, what: str, most: int) -> np.random.Generator:
             f"{what} are too many to use all (at most {most}), or a number was asked for: "
             "give seed= to draw some of them."
         )
+    check_seed(seed)
     return np.random.default_rng(seed)
 
 

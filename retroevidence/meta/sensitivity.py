@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.bootstrap import bootstrap
-from retroevidence.meta.influence import check_own_tau2, deletions, influence
+from retroevidence.meta.draws import check_count, check_seed
+from retroevidence.meta.influence import check_refittable, deletions, influence
 from retroevidence.meta.permutation import permutation_test
 from retroevidence.meta.result import Pooled
 from retroevidence.meta.sets import pool_signed
@@ -110,20 +111,30 @@ def cumulative(pooled: Pooled, order: Any = None, *, by: str | None = None) -> p
     else:
         if isinstance(order, str) and order not in frame.columns:
             raise unknown_name("column", order, map(str, frame.columns))
-        keys = frame[order] if isinstance(order, str) else pd.Series(np.asarray(order))
+        keys = frame[order] if isinstance(order, str) else _one_per_study(order)
         if len(keys) != pooled.k:
             raise PoolError(
                 f"order has {len(keys)} values for {pooled.k} studies; give one value per study."
             )
         if keys.isna().any():
             raise PoolError("order has missing values; fill them, or leave those studies out.")
-        rank = keys.reset_index(drop=True).sort_values(kind="stable").index.to_numpy()
+        try:
+            rank = keys.reset_index(drop=True).sort_values(kind="stable").index.to_numpy()
+        except TypeError as err:
+            raise PoolError(f"order cannot be sorted ({err}); give values of one kind.") from err
     names, index, members = deletions(pooled, by)
     # Where each study or cluster first comes up: True is the largest of a row of booleans.
     turn = np.argsort(members[:, rank].argmax(axis=1), kind="stable")
     fits = _fits(pooled, np.logical_or.accumulate(members[turn], axis=0))
     fits.insert(0, "added", [names[i] for i in turn])
     return fits.set_axis(index[turn], axis=0)
+
+
+def _one_per_study(order: Any) -> pd.Series[Any]:
+    values = np.asarray(order)
+    if values.ndim != 1:
+        raise PoolError("order must be the name of a column, or one value per study in one list.")
+    return pd.Series(values)
 
 
 def gosh(pooled: Pooled, *, max_subsets: int = 2**20, seed: int | None = None) -> pd.DataFrame:
@@ -164,8 +175,7 @@ def gosh(pooled: Pooled, *, max_subsets: int = 2**20, seed: int | None = None) -
     (7, 0.532)
     """
     _plain_mean(pooled)
-    if max_subsets < 1:
-        raise PoolError(f"max_subsets={max_subsets} is below 1; ask for at least one subset.")
+    check_count(max_subsets, "max_subsets", 1, "write max_subsets=100_000")
     k = pooled.k
     # Exact in whole numbers whatever k is.
     if 2**k - 1 <= max_subsets:
@@ -187,6 +197,7 @@ def gosh(pooled: Pooled, *, max_subsets: int = 2**20, seed: int | None = None) -
 
 def _drawn(k: int, wanted: int, seed: int) -> Bools:
     """Return that many different subsets that are not empty, or a few less after 100 rounds."""
+    check_seed(seed)
     random = np.random.default_rng(seed)
     drawn = np.zeros((0, k), dtype=bool)
     for _ in range(100):
@@ -207,7 +218,7 @@ def _fits(pooled: Pooled, members: Bools) -> pd.DataFrame:
 
 
 def _plain_mean(pooled: Pooled) -> None:
-    check_own_tau2(pooled)
+    check_refittable(pooled)
     if pooled.fit.design.names != ("intercept",):
         raise PoolError(
             "this result has moderators; pool without mods=, or use influence, which allows them."

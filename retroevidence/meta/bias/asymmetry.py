@@ -52,6 +52,11 @@ _BETTER = {
     "PETO": "harbord or peters",
     "RR": "peters",
 }
+#: What is said where a mixed model has no residual for Knapp-Hartung to work with.
+EXACT_LINE = (
+    "The points lie on the line exactly, so Knapp-Hartung is not defined; "
+    "its modified form is used."
+)
 #: Up to here the exact distribution of Kendall's tau is computed.
 _EXACT = 170
 
@@ -192,6 +197,8 @@ def _mixed(
         yi=fit.yi, vi=fit.vi, mods=columns,
         method=pooled.method, test=pooled.test, level=pooled.level,
     )  # fmt: skip
+    if line.test != pooled.test:
+        notes = [*notes, EXACT_LINE]
     table = line.coefficients
     slope, start = table.iloc[-1], table.iloc[0]
     return Asymmetry(

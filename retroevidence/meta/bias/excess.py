@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.special import bdtrc, ndtr, ndtri
 
 from retroevidence._show import Card, number, p_text, percent
-from retroevidence.errors import PoolError, unknown_name
-from retroevidence.meta.bias.result import BiasResult, Effects, few, plain_mean
+from retroevidence.errors import unknown_name
+from retroevidence.meta.bias.result import BiasResult, Effects, check_alpha, few, plain_mean
 from retroevidence.meta.interval import NAN, NO_INTERVAL, Interval
 from retroevidence.meta.wording import study_names
 
@@ -124,8 +124,7 @@ def excess_significance(
     """
     if alternative not in ALTERNATIVES:
         raise unknown_name("alternative", alternative, ALTERNATIVES)
-    if not 0 < alpha < 1:
-        raise PoolError(f"alpha={alpha} is not between 0 and 1; write 0.05.")
+    check_alpha(alpha)
     pooled = plain_mean(effects, "excess_significance", 1)
     y, v = pooled.fit.yi, pooled.fit.vi
     theta, tau2 = pooled.estimate, pooled.fit.tau2

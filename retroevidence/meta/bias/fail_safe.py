@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
 from retroevidence._show import Card, number, p_text
 from retroevidence.errors import PoolError, unknown_name
-from retroevidence.meta.bias.result import BiasResult, Effects, plain_mean
+from retroevidence.meta.bias.result import BiasResult, Effects, check_alpha, plain_mean
 from retroevidence.meta.interval import NAN, NO_INTERVAL, Interval, two_sided
 from retroevidence.meta.result import Pooled
 from retroevidence.meta.roots import find_root
@@ -107,7 +108,8 @@ def fail_safe_n(
     Raises
     ------
     PoolError
-        If `alpha` is no probability, or `target` lies on the other side of 0.
+        If `alpha` is no probability (for "rosenthal" none below one half), or `target` lies on
+        the other side of 0 or is given for another kind.
     UnknownNameError
         If `kind` is unknown.
 
@@ -126,8 +128,14 @@ def fail_safe_n(
     """
     if kind not in KINDS:
         raise unknown_name("kind", kind, KINDS)
-    if not 0 < alpha < 1:
-        raise PoolError(f"alpha={alpha} is not between 0 and 1; write 0.05.")
+    check_alpha(alpha)
+    if kind == "rosenthal" and alpha >= 0.5:
+        raise PoolError(
+            f"alpha={alpha:g} cannot be reached: studies without an effect bring the one-sided p "
+            "up to 0.5 and no further; write alpha=0.05."
+        )
+    if target is not None and kind != "orwin":
+        raise PoolError("target= belongs to kind='orwin'; leave it out, or choose that kind.")
     pooled = plain_mean(effects, "fail_safe_n", 1)
     if kind == "orwin":
         goal, p_value, exact = _orwin(pooled, target)
@@ -166,20 +174,21 @@ def _quantile(tail: float) -> float:
 def _rosenthal(pooled: Pooled, alpha: float) -> tuple[float, float]:
     total = abs(float(np.sum(pooled.fit.yi / np.sqrt(pooled.fit.vi))))
     p_value = two_sided(total / math.sqrt(pooled.k), math.inf) / 2
-    reach = _quantile(alpha)
     if p_value >= alpha:
         return p_value, 0.0
-    return p_value, math.inf if reach <= 0 else (total / reach) ** 2 - pooled.k
+    return p_value, (total / _quantile(alpha)) ** 2 - pooled.k
 
 
 def _orwin(pooled: Pooled, target: float | None) -> tuple[float, float, float]:
     mean = float(np.mean(pooled.fit.yi))
-    goal = mean / 2 if target is None else float(target)
-    if goal * mean <= 0:
+    if target is None:
+        return mean / 2, NAN, float(pooled.k) if mean else 0.0
+    if not isinstance(target, Real) or not 0 < target * mean < math.inf:
         raise PoolError(
-            f"target={goal:g} must be on the same side of 0 as the mean {mean:g}, and not 0; "
-            "give the smallest mean that matters."
+            f"target={target!r} must be a number on the same side of 0 as the mean {mean:g}, "
+            "and not 0; give the smallest mean that matters."
         )
+    goal = float(target)
     return goal, NAN, pooled.k * (mean - goal) / goal
 
 

@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.errors import PoolError, unknown_name
-from retroevidence.meta.bias.result import BiasResult, Effects, few, plain_mean, same_size
+from retroevidence.meta.bias.asymmetry import EXACT_LINE
+from retroevidence.meta.bias.result import (
+    BiasResult,
+    Effects,
+    check_alpha,
+    few,
+    plain_mean,
+    same_size,
+)
 from retroevidence.meta.bias.weighted_line import weighted_line
 from retroevidence.meta.interval import Interval
 from retroevidence.meta.pool import pool
@@ -146,8 +154,7 @@ def pet_peese(effects: Effects, model: str = "wls", *, alpha: float = 0.10) -> P
     """
     if model not in MODELS:
         raise unknown_name("model", model, MODELS)
-    if not 0 < alpha < 1:
-        raise PoolError(f"alpha={alpha} is not between 0 and 1; write 0.10.")
+    check_alpha(alpha)
     pooled = plain_mean(effects, "pet_peese")
     vi = pooled.fit.vi
     if same_size(vi):
@@ -159,8 +166,11 @@ def pet_peese(effects: Effects, model: str = "wls", *, alpha: float = 0.10) -> P
     chosen, part = ("PEESE", peese) if pet.p_value < alpha else ("PET", pet)
     notes = [*few(pooled.k)]
     notes.append("The interval does not know that the model was chosen from the same data.")
+    notes.extend(dict.fromkeys((*pet.notes, *peese.notes)))
     if np.isnan(pet.p_value):
         notes.append("PET's points lie on the line exactly; there is no test to choose by.")
+    if np.isnan(peese.p_value):
+        notes.append("PEESE's points lie on the line exactly; it has no test and no interval.")
     return PetPeese(
         chosen=chosen,
         estimate=part.estimate,
@@ -194,5 +204,6 @@ def _limit(pooled: Pooled, z: NDArray[np.float64], model: str) -> Limit:
     slope_row = line.coefficients.iloc[1]
     return Limit(
         line.estimate, line.se, line.df, line.p_value, line.ci,
-        float(slope_row["estimate"]), float(slope_row["p_value"]), (),
+        float(slope_row["estimate"]), float(slope_row["p_value"]),
+        () if line.test == pooled.test else (EXACT_LINE,),
     )  # fmt: skip

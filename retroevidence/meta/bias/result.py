@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any, Protocol
 
 import pandas as pd
@@ -189,6 +190,30 @@ def few(k: int) -> tuple[str, ...]:
         f"{k} studies, fewer than {ENOUGH}: this method has little power here, and a large "
         "p-value or a small correction is no sign that nothing is missing.",
     )
+
+
+def check_alpha(alpha: Any) -> None:
+    """Raise if a significance level is none.
+
+    Parameters
+    ----------
+    alpha : object
+        What was given.
+
+    Raises
+    ------
+    PoolError
+        If it is not a number between 0 and 1.
+
+    Examples
+    --------
+    >>> check_alpha(5)
+    Traceback (most recent call last):
+        ...
+    retroevidence.errors.PoolError: alpha=5 is not between 0 and 1; write alpha=0.05.
+    """
+    if not isinstance(alpha, Real) or not 0 < float(alpha) < 1:
+        raise PoolError(f"alpha={alpha!r} is not between 0 and 1; write alpha=0.05.")
 
 
 def same_size(values: Any) -> bool:

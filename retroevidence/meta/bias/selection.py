@@ -24,7 +24,9 @@ ALTERNATIVES = ("greater", "less", "two-sided")
 SEVERITIES = ("moderate", "severe")
 
 #: Vevea & Woods (2005, doi 10.1037/1082-989X.10.4.428), the table of a priori weights: upper ends
-#: of the intervals of one-sided p, and weights by severity and number of tails.
+#: of the intervals of one-sided p, and weights by severity and number of tails. Programs agree on
+#: them but for an example of metafor's help, which lacks the 0.9 of moderate selection in one tail
+#: and ends with a 0.5 more.
 WOODS_STEPS = (0.005, 0.01, 0.05, 0.1, 0.25, 0.35, 0.5, 0.65, 0.75, 0.9, 0.95, 0.99, 0.995)
 WOODS = {
     ("moderate", 1): (1, 0.99, 0.95, 0.9, 0.8, 0.75, 0.65, 0.6, 0.55, 0.5, 0.5, 0.5, 0.5, 0.5),
@@ -138,9 +140,11 @@ def selection_model(
         for j, w in enumerate(WOODS[severity, tails][1:], start=p + 1):
             model.fixed[j] = math.log(w)
     plain, plain_loglik = _unselected(model, pooled.method == "CE")
-    best = _best(model, plain, notes)
+    starts = _starts(model, plain)
+    best, heights = _best(model, starts)
     drop = float(chdtri(1, 1 - pooled.level)) / 2
-    limits, best = _profiles(model, best, drop, notes)
+    limits, best, at_zero = _profiles(model, best, drop, starts, notes)
+    notes.extend(_about_the_search(model, best, heights))
     natural = model.natural(best.at)
     tau2 = float(natural[p])
     if 0 < tau2 < 1e-10:
@@ -149,7 +153,7 @@ def selection_model(
     back = np.concatenate([sign * unit / stretch, [unit**2], np.ones(weight.size)])
     estimates, errors = natural * back, se * np.abs(back)
     ci = _scaled(limits[0], float(back[0]))
-    against = _against_zero(model, best)
+    against = float(chdtrc(1, max(0.0, 2 * (best.loglik - at_zero.loglik))))
     lrt = NAN if fixed_weights else max(0.0, 2 * (best.loglik - plain_loglik))
     if tau2 == 0 and pooled.method != "CE":
         notes.append("tau² is estimated as 0 in this model.")
@@ -225,7 +229,10 @@ def _weight(
     if kind == "vevea-woods":
         fixed = Steps(y, v, WOODS_STEPS, False)
         return fixed, _named(WOODS_STEPS, fixed.interval)
-    cuts = tuple(float(step) for step in np.atleast_1d(steps) if step != 1)
+    try:
+        cuts = tuple(float(step) for step in np.atleast_1d(steps) if step != 1)
+    except (TypeError, ValueError):
+        cuts = ()
     if not cuts or not all(0 < a < b for a, b in itertools.pairwise((*cuts, 1.0))):
         raise PoolError(f"steps={steps!r} must rise between 0 and 1; write (0.025, 0.5).")
     two = alternative == "two-sided"
@@ -280,7 +287,8 @@ def _unselected(model: Model, common: bool) -> tuple[Floats, float]:
     return np.append(beta, tau2), loglik
 
 
-def _best(model: Model, plain: Floats, notes: list[str]) -> Peak:
+def _starts(model: Model, plain: Floats) -> list[Floats]:
+    """Return where to search from: less and more selection, means nearer to 0 and farther off."""
     p, size = model.p, model.weight.size
     beta, tau2 = plain[:p], float(plain[p])
     spread = max(tau2, 0.1)
@@ -291,34 +299,61 @@ def _best(model: Model, plain: Floats, notes: list[str]) -> Peak:
     ):  # fmt: skip
         natural = np.concatenate([shrink * beta, [spread * wide], np.full(size, weight)])
         starts.append(model.coordinates(natural))
-    best, reached = model.highest(starts)
+    # Strong selection from effects that mostly lie far on the other side: at times a second peak.
+    natural = np.concatenate([beta, [spread + 4.0], np.full(size, 8.0)])
+    natural[0] -= 3.0
+    starts.append(model.coordinates(natural))
+    return starts
+
+
+def _best(model: Model, starts: list[Floats]) -> tuple[Peak, list[float]]:
+    """Return the highest maximum from several starts, and how high each of them leads."""
+    peaks = [model.climb(start) for start in starts]
+    best = max(peaks, key=lambda peak: peak.loglik)
     if not math.isfinite(best.loglik):
         raise PoolError("the likelihood of this selection model is not finite; use kind='step'.")
+    return _held(model, best), [peak.loglik for peak in peaks]
+
+
+def _held(model: Model, best: Peak) -> Peak:
+    """Hold weights at the end of the range, where a search that runs against it cannot settle."""
     ends = model.at_end(best.at)
-    if ends:
-        # A search that runs against the end of the range cannot settle; held there it can.
-        held = model.climb(best.at, ends)
-        best = held if held.loglik >= best.loglik - 1e-4 else best
+    if not ends:
+        return best
+    held = model.climb(best.at, ends)
+    return held if held.loglik >= best.loglik - 1e-4 else best
+
+
+def _about_the_search(model: Model, best: Peak, heights: list[float]) -> list[str]:
+    notes = []
+    if model.at_end(best.at):
         notes.append(
             "A weight parameter lies at the end of the range that is searched: these data do not "
             "determine the selection."
         )
-    if reached < len(starts):
+    reached = sum(height >= best.loglik - 1e-6 for height in heights)
+    if reached < len(heights):
+        leads = "leads" if reached == 1 else "lead"
         notes.append(
-            f"{reached} of {len(starts)} starting points lead to this maximum; the rest end lower."
+            f"{reached} of {len(heights)} starting points {leads} to this maximum; "
+            "the rest end lower."
         )
     if not best.settled:
         notes.append(
             "The likelihood is nearly flat at its maximum: the numbers depend on where the search "
             "stopped, so read the profile intervals."
         )
-    return best
+    return notes
 
 
 def _profiles(
-    model: Model, best: Peak, drop: float, notes: list[str]
-) -> tuple[list[Interval], Peak]:
-    """Return profile limits of the first coefficient and of each weight, in natural parameters."""
+    model: Model, best: Peak, drop: float, starts: list[Floats], notes: list[str]
+) -> tuple[list[Interval], Peak, Peak]:
+    """Return profile limits of the first coefficient and of each weight, in natural parameters.
+
+    With them the maximum, which is a higher one if a profile comes across it, and the maximum where
+    the first coefficient is 0.
+    """
     p = model.p
     which = [i for i in (0, *range(p + 1, model.size)) if i not in model.fixed]
     for _ in range(3):
@@ -327,14 +362,15 @@ def _profiles(
         with np.errstate(all="ignore"):
             spread = np.sqrt(np.diag(np.linalg.pinv(hessian[np.ix_(free, free)])))
         steps = dict(zip(free, np.clip(np.nan_to_num(spread, nan=1.0), 1e-3, 3.0), strict=True))
-        limits, top = {}, best
+        at_zero = _at_zero(model, best)
+        limits, top = {}, max(best, at_zero, key=lambda peak: peak.loglik)
         for i in which:
-            limits[i], met = model.profile(best, i, drop, 2.0 * float(steps[i]))
+            limits[i], met = model.profile(best, i, drop, 2.0 * float(steps[i]), starts[::3])
             top = max(top, met, key=lambda peak: peak.loglik)
         if top.loglik <= best.loglik + 1e-7:
             break
-        # The profile came across a higher maximum: start again from there.
-        best = model.climb(top.at)
+        # A search came across a higher maximum: start again from there.
+        best = _held(model, model.climb(top.at))
     out = [limits[0]]
     for i in range(p + 1, model.size):
         if i not in limits:
@@ -349,7 +385,7 @@ def _profiles(
         notes.append("The likelihood does not bound the mean on one side.")
     if any(math.isinf(high) for _, high in out[1:]):
         notes.append("The likelihood does not bound a weight from above.")
-    return out, best
+    return out, best, at_zero
 
 
 def _standard_errors(model: Model, natural: Floats, at_zero: bool) -> Floats:
@@ -370,16 +406,15 @@ def _standard_errors(model: Model, natural: Floats, at_zero: bool) -> Floats:
     return out
 
 
-def _against_zero(model: Model, best: Peak) -> float:
-    """Return the p-value of the likelihood-ratio test that the first coefficient is 0."""
+def _at_zero(model: Model, best: Peak) -> Peak:
+    """Return the maximum where the first coefficient is 0."""
     start = best.at.copy()
     near = model.climb(start, {0: 0.0})
     # From the other side the search can end on a higher ridge.
     other = start.copy()
     other[model.p] = 1.0
     far = model.climb(other, {0: 0.0})
-    fallen = 2 * (best.loglik - max(near.loglik, far.loglik))
-    return float(chdtrc(1, max(0.0, fallen)))
+    return max(near, far, key=lambda peak: peak.loglik)
 
 
 # Tables -----------------------------------------------------------------------------------------

@@ -13,11 +13,18 @@ from retroevidence.meta.bias.selection_likelihood import MOST, Smooth, Weight, d
 from retroevidence.meta.interval import Interval
 
 Floats = NDArray[np.float64]
+#: A loss with its gradient and Hessian.
+Found = tuple[float, Floats, Floats]
 
 #: Beyond e^±this the weight of an interval of p counts as 0 or without limit.
 _FAR = 18.0
-#: Newton steps after the trust region, which stops at a small gradient, not at the last digit.
+#: Newton steps after the damped ones, which stop where the loss falls no further, not at the last
+#: digit.
 _POLISH = 20
+#: How often a limit is carried on along a higher ridge.
+_RIDGES = 5
+#: Damped steps, and attempts to damp one until the loss falls.
+_STEPS, _TRIES = 300, 40
 
 
 @dataclass(frozen=True)
@@ -139,8 +146,6 @@ class Model:
 
     def climb(self, start: Floats, fixed: dict[int, float] | None = None) -> Peak:
         """Search the maximum near `start`, with some coordinates held."""
-        from scipy.optimize import minimize
-
         held = self.fixed | (fixed or {})
         whole = np.array(start, dtype=float)
         for i, value in held.items():
@@ -148,30 +153,24 @@ class Model:
         free = np.array([i for i in range(self.size) if i not in held])
         if not len(free):
             return Peak(whole, -self.loss(whole)[0], True)
-        memory: dict[bytes, tuple[float, Floats, Floats]] = {}
+        memory: dict[bytes, Found] = {}
 
-        def at(part: Floats) -> tuple[float, Floats, Floats]:
+        def at(part: Floats) -> Found:
             key = part.tobytes()
             if key not in memory:
                 memory.clear()
                 full = whole.copy()
                 full[free] = part
-                if np.abs(full[self.p + 1 :]).max(initial=0.0) > self.most:
-                    memory[key] = (math.inf, np.zeros(len(free)), np.eye(len(free)))
-                else:
-                    value, gradient, hessian = self.loss(full)
-                    memory[key] = value, gradient[free], hessian[np.ix_(free, free)]
+                value, gradient, hessian = self.loss(full)
+                memory[key] = value, gradient[free], hessian[np.ix_(free, free)]
             return memory[key]
 
         begun = at(whole[free])[0]
         if not math.isfinite(begun):
             return Peak(whole, -math.inf, False)
-        answer = minimize(  # type: ignore[call-overload]
-            lambda part: at(part)[0], whole[free], jac=lambda part: at(part)[1],
-            hess=lambda part: at(part)[2], method="trust-exact",
-            options={"gtol": 1e-7, "maxiter": 300},
-        )  # fmt: skip
-        best, low = np.asarray(answer.x), float(answer.fun)
+        ends = np.where(free > self.p, self.most, np.inf)
+        best = _downhill(at, whole[free], ends)
+        low = at(best)[0]
         for _ in range(_POLISH):
             value, gradient, hessian = at(best)
             try:
@@ -179,6 +178,8 @@ class Model:
             except np.linalg.LinAlgError:
                 break
             new = best - step
+            if (np.abs(new) > ends).any():
+                break
             value_new = at(new)[0]
             if not value_new <= value + 1e-12 * abs(value) or np.abs(step).max() > 1:
                 break
@@ -186,14 +187,7 @@ class Model:
             if np.abs(step).max() <= 1e-13 * (1 + np.abs(best).max()):
                 break
         whole[free] = best
-        settled = bool(np.abs(at(best)[1]).max() <= 1e-5 * max(1.0, abs(low)))
-        return Peak(whole, -low, settled)
-
-    def highest(self, starts: list[Floats]) -> tuple[Peak, int]:
-        """Return the highest maximum from several starts, and how many of them reach it."""
-        peaks = [self.climb(start) for start in starts]
-        best = max(peaks, key=lambda peak: peak.loglik)
-        return best, sum(peak.loglik >= best.loglik - 1e-6 for peak in peaks)
+        return Peak(whole, -low, _settled(*at(best)))
 
     def at_end(self, at: Floats) -> dict[int, float]:
         """Return the weight coordinates that lie at an end of the range that is searched."""
@@ -212,7 +206,9 @@ class Model:
             return 0.0 if side < 0 else self.most
         return side * self.most
 
-    def profile(self, best: Peak, which: int, drop: float, step: float) -> tuple[Interval, Peak]:
+    def profile(
+        self, best: Peak, which: int, drop: float, step: float, starts: list[Floats]
+    ) -> tuple[Interval, Peak]:
         """Return the coordinates at which the profile lies `drop` below its maximum.
 
         Parameters
@@ -225,6 +221,8 @@ class Model:
             Half of the critical value of chi-squared.
         step : float
             A first guess of the distance.
+        starts : list of numpy.ndarray
+            Where else to search at a limit; if that leads higher, the limit lies further out.
 
         Returns
         -------
@@ -235,20 +233,91 @@ class Model:
         top = best
         ends = []
         for side in (-1.0, 1.0):
-            # Each point is searched once, from the one before: asked again it answers the same.
+            # Each point is searched once, from the nearest one: asked again it answers the same.
             known = {float(best.at[which]): best}
 
             def fallen(value: float, known: dict[float, Peak] = known) -> float:
                 nonlocal top
                 if value not in known:
-                    known[value] = self.climb(next(reversed(known.values())).at, {which: value})
+                    near = known[min(known, key=lambda seen: abs(seen - value))].at
+                    # Near tau = 0 a higher ridge with differences between studies is easily missed.
+                    apart = near.copy()
+                    apart[self.p] = 1.0
+                    climbed = [self.climb(start, {which: value}) for start in (near, apart)]
+                    known[value] = max(climbed, key=lambda peak: peak.loglik)
                 peak = known[value]
                 top = max(top, peak, key=lambda peak: peak.loglik)
                 return best.loglik - peak.loglik - drop
 
             limit = self._limit(which, side, float(best.at[which]), step)
-            ends.append(_crossing(fallen, float(best.at[which]), limit, side * step))
+            found = _crossing(fallen, float(best.at[which]), limit, side * step)
+            for _ in range(_RIDGES):
+                if math.isinf(found):
+                    break
+                others = [self.climb(start, {which: found}) for start in starts]
+                higher = max(others, key=lambda peak: peak.loglik)
+                top = max(top, higher, key=lambda peak: peak.loglik)
+                if higher.loglik <= best.loglik - drop + 1e-6:
+                    break
+                # Points further out may lie on the lower ridge too: they are searched again.
+                for value in [value for value in known if (value - found) * side >= 0]:
+                    del known[value]
+                known[found] = higher
+                found = _crossing(fallen, found, limit, side * step)
+            ends.append(found)
         return Interval(*ends), top
+
+
+def _downhill(at: Callable[[Floats], Found], start: Floats, ends: Floats) -> Floats:
+    """Minimise by Newton steps, damped as far as needed for the loss to fall, within `ends`.
+
+    The steps are those of Levenberg and Marquardt in units of each coordinate's own curvature,
+    which differ by 10^12 where one study has nearly all the weight; negative curvatures count as
+    positive ones.
+    """
+    here, damping = start, 0.1
+    value, gradient, hessian = at(here)
+    for _ in range(_STEPS):
+        if not np.isfinite(hessian).all():
+            break
+        # What presses against an end stays there, and the others step without it.
+        pressed = (np.abs(here) >= ends) & (gradient * here < 0)
+        gradient = np.where(pressed, 0.0, gradient)
+        hessian = np.where(pressed[:, None] | pressed, np.diag(np.diag(np.abs(hessian))), hessian)
+        unit = np.sqrt(np.fmax(np.abs(np.diag(hessian)), 1e-12))
+        bends, axes = np.linalg.eigh(hessian / unit[:, None] / unit)
+        slopes = axes.T @ (gradient / unit)
+        # On the ridge of a saddle, such as tau = 0, the slope is 0 and only the bend leads down.
+        nudged = np.copysign(np.fmax(np.abs(slopes), 0.3 * np.abs(bends)), slopes)
+        slopes = np.where(bends < -1e-8, nudged, slopes)
+        for _ in range(_TRIES):
+            step = -(axes @ (slopes / np.fmax(np.abs(bends) + damping, 1e-12))) / unit
+            # A flat direction must not carry the search out of sight at once.
+            step *= min(1.0, float(np.min((3 + np.abs(here)) / np.fmax(np.abs(step), 1e-300))))
+            new: Floats = np.clip(here + step, -ends, ends)
+            found = at(new)
+            if found[0] < value:
+                break
+            damping = max(4 * damping, 1e-3)
+        else:
+            return here
+        gain = value - found[0]
+        here, (value, gradient, hessian) = new, found
+        damping = 0.0 if damping < 1e-8 else 0.1 * damping
+        if gain <= 1e-13 * (1 + abs(value)):
+            return here
+    return here
+
+
+def _settled(value: float, gradient: Floats, hessian: Floats) -> bool:
+    """Tell whether the gradient is 0, or a Newton step would gain nothing that can be seen."""
+    if np.abs(gradient).max() <= 1e-5 * max(1.0, abs(value)):
+        return True
+    try:
+        np.linalg.cholesky(hessian)
+    except np.linalg.LinAlgError:
+        return False
+    return float(gradient @ np.linalg.solve(hessian, gradient)) <= 1e-9 * max(1.0, abs(value))
 
 
 def _crossing(fallen: Callable[[float], float], start: float, limit: float, step: float) -> float:

@@ -11,9 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from retroevidence._show import Card, interval, number, p_text, percent
-from retroevidence.errors import unknown_name
+from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.bias.asymmetry import egger
-from retroevidence.meta.bias.result import BiasResult, Effects, few, plain_mean
+from retroevidence.meta.bias.result import BiasResult, Effects, few, plain_mean, same_size
+from retroevidence.meta.influence import check_refittable
 from retroevidence.meta.interval import Interval
 from retroevidence.meta.pool import pool
 from retroevidence.meta.result import Pooled
@@ -24,6 +25,7 @@ Floats = NDArray[np.float64]
 SIDES = ("left", "right")
 #: Rounds of trimming after which no new count is expected; cycles are found before.
 _ROUNDS = 100
+_UNDEFINED = "Q0 is not defined for so lopsided a funnel; as many as possible are cut."
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -104,7 +106,8 @@ def trim_fill(effects: Effects, estimator: str = "L0", side: str | None = None) 
         "L0", "R0" or "Q0". With ranks of the absolute distances from the mean, T the sum of those
         on the crowded side and g the length of the unbroken run of that side among the highest
         ranks: ``L0 = (4 T - k (k + 1)) / (2 k - 1)``, ``R0 = g - 1``,
-        ``Q0 = k - 1/2 - sqrt(2 k² - 4 T + 1/4)``, rounded and never below 0.
+        ``Q0 = k - 1/2 - sqrt(2 k² - 4 T + 1/4)``, rounded, and kept between 0 and k - 1, so that
+        a study is left to mirror about. Q0 of a negative square counts as k - 1.
     side : str, optional
         Where studies are missing, "left" or "right"; by default the side away from the small
         studies, by the slope of Egger's regression (mixed model).
@@ -117,7 +120,8 @@ def trim_fill(effects: Effects, estimator: str = "L0", side: str | None = None) 
     Raises
     ------
     PoolError
-        If there are fewer than 3 studies, moderators, or no side can be told.
+        If there are fewer than 3 studies, moderators, a tau² shared with other subgroups, or no
+        side can be told.
     UnknownNameError
         If `estimator` or `side` is unknown.
 
@@ -146,8 +150,14 @@ def trim_fill(effects: Effects, estimator: str = "L0", side: str | None = None) 
     if side is not None and side not in SIDES:
         raise unknown_name("side", side, SIDES)
     pooled = plain_mean(effects, "trim_fill")
+    check_refittable(pooled)
     notes = list(few(pooled.k))
     if side is None:
+        if same_size(pooled.fit.vi):
+            raise PoolError(
+                "all studies have the same precision, so the side cannot be told; "
+                "give side='left' or side='right'."
+            )
         slope = egger(pooled).estimate
         side = "left" if slope >= 0 else "right"
         notes.append(
@@ -200,10 +210,11 @@ def _trim(
         signed = np.sign(distance) * ranks
         count = _COUNTS[estimator](signed, k)
         if math.isnan(count):
-            notes.append("Q0 is not defined for so lopsided a funnel; as many as possible are cut.")
+            if _UNDEFINED not in notes:
+                notes.append(_UNDEFINED)
             count = k
-        # At least two studies must be left to have a mean and a spread.
-        new = min(k - 2, max(0, round(count)))
+        # At least one study must be left to mirror about.
+        new = min(k - 1, max(0, round(count)))
         if new == k0:
             return k0, centre
         if new in seen:
