@@ -32,7 +32,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from retroevidence.meta.censored import pool_censored
+from retroevidence.meta.censored.pool import pool_censored
 from retroevidence.meta.pool import pool
 
 SEED = 20240

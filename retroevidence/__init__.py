@@ -54,8 +54,8 @@ _WHERE = {
     "recover": "effects.recover",
     "pool": "meta.pool",
     "Pooled": "meta.result",
-    "pool_censored": "meta.censored",
-    "PooledCensored": "meta.censored",
+    "pool_censored": "meta.censored.pool",
+    "PooledCensored": "meta.censored.result",
     "combine": "meta.combine",
     "subgroups": "meta.subgroups",
     "Subgroups": "meta.subgroups",
@@ -144,7 +144,8 @@ if TYPE_CHECKING:
     from retroevidence.meta.bayes.pool import pool_bayes
     from retroevidence.meta.bayes.result import PooledBayes
     from retroevidence.meta.bootstrap import Bootstrap, bootstrap
-    from retroevidence.meta.censored import PooledCensored, pool_censored
+    from retroevidence.meta.censored.pool import pool_censored
+    from retroevidence.meta.censored.result import PooledCensored
     from retroevidence.meta.counts.glmm import pool_glmm
     from retroevidence.meta.counts.glmm_result import PooledGLMM
     from retroevidence.meta.counts.pool import PooledCounts, pool_counts

@@ -521,3 +521,33 @@ def test_errors_say_what_and_how():
         posterior.interval(0.9, "short")
     with pytest.raises(PoolError, match="level=2"):
         posterior.interval(2)
+
+
+def test_small_probabilities_keep_their_digits():
+    # Without spread the mean is normal, whose tail scipy knows.
+    pooled = pool_bayes(yi=[0.0, 0.0], vi=[2.0, 2.0], tau_prior=half_normal(1e-9))
+    for above in (8.0, 20.0, 35.0):
+        assert pooled.probability(above=above) == pytest.approx(stats.norm.sf(above), rel=1e-10)
+    assert pooled.probability(above=-np.inf) == pytest.approx(1, rel=1e-12)
+    assert pooled.probability(above=np.inf) == 0
+
+
+def test_what_is_no_number_is_refused():
+    pooled = pool_bayes(yi=[0.1, 0.5], vi=[0.1, 0.1], tau_prior=half_normal(0.5))
+    for above in (math.nan, "0.2"):
+        with pytest.raises(PoolError, match="is no threshold; give a number"):
+            pooled.probability(above=above)
+    for row in (2, -1, "a"):
+        with pytest.raises(PoolError, match="is none of the 2 studies; count from 0"):
+            pooled.study_posterior(row)
+    for wrong in ("a", None, math.nan, 0, -1.0):
+        with pytest.raises(PoolError, match="of the prior is not a number above 0"):
+            half_normal(wrong)
+    with pytest.raises(PoolError, match="of the prior is not a finite number"):
+        normal("0", 1)
+
+
+@pytest.mark.parametrize("log_density", [lambda t: t * np.nan, lambda t: 0 * t - np.inf])
+def test_a_prior_without_a_density(log_density):
+    with pytest.raises(PoolError, match="cannot be integrated; give a prior"):
+        pool_bayes(yi=[0.1, 0.5], vi=[0.1, 0.1], tau_prior=TauPrior("odd", log_density, True, 2.0))

@@ -12,8 +12,8 @@ import pytest
 from scipy import integrate, optimize, special, stats
 
 from retroevidence.errors import PoolError, UnknownNameError
-from retroevidence.meta.censored import pool_censored
-from retroevidence.meta.censored_likelihood import Rows, terms, truncated
+from retroevidence.meta.censored.likelihood import Rows, terms, truncated
+from retroevidence.meta.censored.pool import pool_censored
 from retroevidence.meta.combine import sign_test
 from retroevidence.meta.pool import pool
 

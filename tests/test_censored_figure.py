@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from retroevidence.meta.censored import pool_censored
+from retroevidence.meta.censored.pool import pool_censored
 from retroevidence.report.censored import forest_censored, forest_censored_size
 from retroevidence.report.style import ACCENT, PALE, blank, save
 

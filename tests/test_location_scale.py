@@ -201,7 +201,7 @@ def test_rows_with_gaps_are_named(writing):
     fit = location_scale(frame, scale="~ ni100")
     assert fit.k == 46
     assert fit.notes[:2] == (
-        "Left out, a scale moderator is missing: s3.",
+        "Left out, a scale moderator is missing or infinite: s3.",
         "Left out, no effect or variance: s5.",
     )
     wanted = location_scale(frame.drop([3, 5]), scale="~ ni100")
@@ -236,3 +236,26 @@ def test_it_shows_itself(writing):
         assert piece in text
         assert piece in fit._repr_html_()
     assert fit.summary["qs"].iloc[0] == fit.qs
+
+
+def test_without_an_intercept_there_is_no_likelihood_ratio(writing):
+    fit = location_scale(writing, scale="~ ni100 - 1")
+    assert math.isnan(fit.lr)
+    assert any("no likelihood-ratio test" in note for note in fit.notes)
+    assert "likelihood ratio" not in repr(fit)
+
+
+def test_studies_that_agree_exactly_have_an_interval():
+    fit = location_scale(yi=[0.1] * 8, vi=[0.1] * 8, scale=list(range(8)))
+    assert fit.test == "adhoc"
+    assert any("agree exactly" in note for note in fit.notes)
+    assert (fit.coefficients["se"] > 0).all()
+
+
+def test_refusals_name_the_scale(writing):
+    with pytest.raises(PoolError, match="scale='~ nothing' uses nothing"):
+        location_scale(writing, scale="~ nothing")
+    with pytest.raises(PoolError, match="scale='~ 0' has no term"):
+        location_scale(writing, scale="~ 0")
+    with pytest.raises(PoolError, match="scale has 2 rows for 48 effects"):
+        location_scale(writing, scale=[1, 2])

@@ -186,7 +186,37 @@ def test_rows_that_cannot_enter_are_named_and_the_index_is_kept():
     frame = FRAME.assign(weeks=FRAME["weeks"].where(FRAME["study_id"] != "lee2020"))
     regression = pool(frame, mods="~ weeks")
     assert regression.k == 4
-    assert regression.notes[0] == "Left out, a moderator is missing: lee2020."
+    assert regression.notes[0] == "Left out, a moderator is missing or infinite: lee2020."
+
+
+def test_a_row_that_does_not_enter_may_have_any_variance():
+    pooled = pool(yi=[0.1, np.nan, 0.3], vi=[0.1, 0.0, 0.2])
+    assert pooled.k == 2
+    assert pooled.notes[0] == "Left out, no effect or variance: 1."
+
+
+def test_rows_without_a_name_are_studies_of_their_own():
+    unnamed = FRAME.assign(study_id=[None, np.nan, "", "a", "b"])
+    assert "k = 5 studies" in repr(pool(unnamed))
+    assert not any("independent" in note for note in pool(unnamed).notes)
+    twice = FRAME.assign(study_id=["a", "a", None, None, None])
+    assert "k = 5 effects from 4 studies" in repr(pool(twice))
+
+
+def test_sizes_at_the_edge_of_what_is_allowed():
+    # Warnings are errors here, so nothing overflows on the way to any number.
+    for yi, vi in (
+        ([1e40, -1e40, 0.0], [1.0, 1.0, 2.0]),
+        ([1e40, -1e40, 0.0], [1e-60, 1e60, 1.0]),
+        ([0.1, 0.2, 0.4], [1e-60, 1e-60, 2e-60]),
+        ([0.1, 0.2, 0.4], [1e60, 1e60, 5e59]),
+        ([1e-30, 3e-30, 1e-29], [1e-60, 1e-60, 2e-60]),
+        ([1e30, 3e30, 1e31], [1e60, 1e60, 5e59]),
+    ):
+        for method in METHODS:
+            numbers = pool(yi=yi, vi=vi, method=method).to_dict()
+            for name in ("estimate", "se", "q", "i2", "h2") + ("tau2_se",) * (method != "CE"):
+                assert numbers[name] is not None, (method, name)
 
 
 def test_the_input_is_not_changed():
@@ -226,6 +256,19 @@ def test_input_as_arrays_series_dict_and_frame_agree():
         ({"yi": ["a", "b"], "vi": [1, 2]}, "must be numbers"),
         ({"yi": [1, 2], "vi": [1, 0]}, "1: vi must be above 0"),
         ({"yi": [1, np.inf], "vi": [1, 1]}, "1: yi is infinite"),
+        ({"yi": [1, 2], "vi": [1e-150, 1]}, "0: yi beyond .* state the effects in another unit"),
+        ({"yi": [1, 2], "vi": [1, 1e100]}, "1: yi beyond .* state the effects in another unit"),
+        ({"yi": [1, 1e150], "vi": [1, 1]}, "1: yi beyond .* state the effects in another unit"),
+        ({"yi": [[1, 2]], "vi": [[1, 1]]}, "must have one dimension each"),
+        ({"yi": "yi", "vi": "vi", "data": FRAME}, "not names of columns; pass the frame"),
+        ({"effects": {"yi": [1, 2], "vi": [1]}}, "effects is no table"),
+        ({"effects": {"yi": 1, "vi": 2}}, "effects is no table"),
+        ({"effects": pd.concat([FRAME, FRAME[["vi"]]], axis=1)}, "several columns called vi"),
+        ({"yi": [1, 2], "vi": [1, 1], "data": [1, 2]}, "data is a list; give a DataFrame"),
+        ({"yi": FRAME["yi"], "vi": FRAME["vi"][::-1]}, "vi has the labels of yi in another order"),
+        ({"effects": FRAME, "mods": FRAME["weeks"][::-1]}, "mods has the labels of the effects in"),
+        ({"effects": FRAME, "level": "0.95"}, "level='0.95' is not between 0 and 1"),
+        ({"effects": FRAME, "level": np.array([0.95])}, "is not between 0 and 1"),
         ({"yi": [np.nan], "vi": [1]}, "no effect to pool"),
         ({"yi": [], "vi": []}, "no effect to pool"),
         ({"effects": FRAME, "level": 95}, "write 0.95 for 95%"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import norm, t
+from scipy.stats import chi2, norm, t
 
 from retroevidence.effects.measures import effect_size
 from retroevidence.errors import PoolError, UnknownNameError
@@ -92,6 +92,34 @@ def test_bootstrap_has_the_distribution_of_its_definition(bcg):
     assert exact_chance(pooled, high) == pytest.approx(0.975, abs=0.002)
 
 
+# Trials of cisapride (Hartung & Knapp 2001), events and people of both groups, as printed in the
+# documentation of the R package of the method's authors, pimeta 1.1.4 (pages "pimeta" and
+# "convert_bin").
+CISAPRIDE = {
+    "a": [15, 12, 29, 42, 14, 44, 14, 29, 10, 17, 38, 19, 21],
+    "n1": [16, 16, 34, 56, 22, 54, 17, 58, 14, 26, 44, 29, 38],
+    "c": [9, 1, 18, 31, 6, 17, 7, 23, 3, 6, 12, 22, 19],
+    "n2": [16, 16, 34, 56, 22, 55, 15, 58, 15, 27, 45, 30, 38],
+}
+
+
+def test_bootstrap_agrees_with_the_example_of_its_authors():
+    yi, vi = effect_size("OR", **CISAPRIDE, add=0.5, to="all")
+    pooled = pool(yi=yi, vi=vi, method="DL")
+    # Printed on the same page, to three decimals: the mean odds ratio and tau².
+    assert math.exp(pooled.estimate) == pytest.approx(4.141, abs=5e-4)
+    assert pooled.tau2 == pytest.approx(0.718, abs=5e-4)
+    printed = math.log(0.533), math.log(33.692)
+    low, high = pooled.prediction_interval("bootstrap", draws=400_000)
+    # Theirs is one run of 25,000 draws: over 30 seeds the logarithms of such limits have standard
+    # deviations of 0.017 and 0.020. Three of them are allowed.
+    assert (low, high) == (pytest.approx(printed[0], abs=0.05), pytest.approx(printed[1], abs=0.06))
+    # No other kind is that near to both, so agreement is not by chance.
+    for kind in {*KINDS} - {"bootstrap"}:
+        other = pooled.prediction_interval(kind)
+        assert abs(other.low - printed[0]) > 0.05 or abs(other.high - printed[1]) > 0.06, kind
+
+
 def test_bootstrap_is_reproducible_and_ignores_the_estimator(bcg):
     one = pool(bcg).prediction_interval("bootstrap", draws=2000)
     assert pool(bcg, method="PM", test="z").prediction_interval("bootstrap", draws=2000) == one
@@ -122,9 +150,12 @@ def test_draws_of_tau2_follow_the_exact_distribution(bcg):
 def test_studies_that_agree_better_than_chance_draw_zeros():
     y, v = np.full(5, 0.3), np.full(5, 0.1)
     assert not tau2_draws(y, v, np.ones((5, 1)), np.array([0.2, 0.9])).any()
-    low, high = pool(yi=y, vi=v).prediction_interval("bootstrap", draws=1000)
-    assert low == pytest.approx(0.3, rel=1e-12)
-    assert high == pytest.approx(0.3, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["hk", "hk-pr", "bootstrap"])
+def test_studies_that_agree_exactly_give_no_interval_without_width(kind):
+    with pytest.raises(PoolError, match=f"agree exactly, so the {kind} .* use kind='t'"):
+        pool(yi=[0.3] * 5, vi=[0.1] * 5).prediction_interval(kind)
 
 
 # Passing a mark -----------------------------------------------------------------------------------
@@ -216,3 +247,31 @@ def test_other_refusals(bcg):
         pooled.probability()
     with pytest.raises(PoolError, match="give one mark"):
         pooled.probability(above=1, below=2)
+
+
+@pytest.mark.parametrize("mark", [math.nan, math.inf, "0.2", np.array([0.1, 0.2])])
+def test_a_mark_is_one_finite_number(mark, bcg):
+    with pytest.raises(PoolError, match="is no mark; give a finite number"):
+        pool(bcg).probability(above=mark)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"seed": -1}, {"seed": "a"}, {"draws": 2000.5}, {"draws": 10}, {"level": "0.9"}]
+)
+def test_draws_and_levels_that_are_none(wrong, bcg):
+    with pytest.raises(PoolError):
+        pool(bcg).prediction_interval("bootstrap", **wrong)
+
+
+@pytest.mark.parametrize("variance", [1e-3, 1e-8, 1e-17, 1e-40])
+def test_draws_of_tau2_however_far_the_studies_are_apart(variance):
+    # With equal variances Q is a sum of squares over (variance + tau²), so the distribution has
+    # a closed inverse; 1e-5 is what interpolating between 300 points leaves.
+    y, u = np.array([0.1, 0.2, 0.4, 0.9]), np.linspace(0.001, 0.999, 199)
+    squares = float(np.sum((y - y.mean()) ** 2))
+    wanted = squares / chi2.ppf(u, 3) - variance
+    drawn = tau2_draws(y, np.full(4, variance), np.ones((4, 1)), u)
+    assert drawn == pytest.approx(wanted, rel=1e-5)
+    assert np.isfinite(
+        pool(yi=y, vi=[variance] * 4).prediction_interval("bootstrap", draws=1000)
+    ).all()

@@ -92,7 +92,7 @@ def test_vif_without_and_with_one_moderator(bcg):
         ("~ weeks + I(2 * weeks)", r"I\(2 \* weeks\) adds nothing to weeks; leave it out"),
         ("~ weeks + I(2 * weeks + 1)", "adds nothing to intercept, weeks; leave"),
         ("~ design + kind", r"kind\[T.B\] adds nothing to .*; kind\[T.C\] adds nothing to design"),
-        ("~ weeks + nothing", "nothing adds nothing to a column of zeros"),
+        ("~ weeks + nothing", "nothing is 0 throughout"),
     ],
 )
 def test_collinear_columns_are_named_with_what_they_repeat(mods, message):
@@ -168,7 +168,7 @@ def test_one_value_serves_all_new_studies():
 
 
 def test_words_where_the_studies_have_numbers():
-    with pytest.raises(PoolError, match="newdata does not fit the formula"):
+    with pytest.raises(PoolError, match="weeks is no number in newdata"):
         pool(FRAME, mods="~ weeks").predict({"weeks": ["many"]})
     with pytest.raises(PoolError, match="newdata has no column weeks"):
         pool(FRAME, mods="~ poly(weeks, 2)").predict({"dose": [1.0]})
@@ -222,3 +222,181 @@ def test_a_perfect_line_has_no_residual_variance(method):
     assert math.isfinite(fit.tau2_se)
     assert fit.coefficients["estimate"].tolist() == pytest.approx([0, 2], abs=1e-12)
     assert any("agree exactly" in note for note in fit.notes)
+
+
+# Moderators that are no plain numbers -------------------------------------------------------------
+
+MORE = FRAME.assign(dose=[1.0, 2.0, 2.5, 3.0, 1.5, 2.0, 3.5, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("mods", "message"),
+    [
+        ("~ 0", "has no term; write '~ 1'"),
+        ("~ -1", "has no term; write '~ 1'"),
+        ("~ dose | design", "has several parts; write one"),
+        ("~ when", "does not fit the data"),
+        ("~ intercept", "called intercept would be taken for the constant; rename it"),
+        ("~ Intercept - 1", "called Intercept would be taken for the constant; rename it"),
+    ],
+)
+def test_formulas_that_cannot_be_used(mods, message):
+    when = pd.date_range("2001-01-01", periods=8)
+    frame = MORE.assign(when=when, intercept=MORE["dose"], Intercept=MORE["dose"])
+    with pytest.raises(PoolError, match=message):
+        pool(frame, mods=mods)
+
+
+def test_other_peoples_errors_come_in_one_plain_line():
+    with pytest.raises(PoolError) as caught:
+        pool(MORE, mods="~ dose +")
+    assert "\n" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+
+
+def test_a_column_that_is_there_twice():
+    with pytest.raises(PoolError, match="several columns are called dose; keep one"):
+        pool(pd.concat([MORE, MORE[["dose"]]], axis=1), mods="~ dose")
+    with pytest.raises(PoolError, match="newdata: several columns are called dose"):
+        pool(MORE, mods="~ dose").predict(pd.DataFrame([[1, 2]], columns=["dose", "dose"]))
+
+
+def test_a_moderator_named_intercept_in_an_array():
+    with pytest.raises(PoolError, match="rename it"):
+        pool(MORE, mods=MORE[["dose"]].rename(columns={"dose": "intercept"}))
+    ones = MORE[["dose"]].assign(intercept=1.0)
+    assert pool(MORE, mods=ones).qm == pytest.approx(pool(MORE, mods="~ dose").qm, rel=1e-12)
+
+
+@pytest.mark.parametrize("value", [5.0, 0.0, -1.0])
+def test_only_a_column_of_ones_is_an_intercept(value):
+    # Taken for the constant, a dose of 5 in every study would divide the mean by 5.
+    with pytest.raises(PoolError, match=r"x1 (adds nothing to intercept|is 0 throughout)"):
+        pool(MORE, mods=np.full(8, value))
+
+
+@pytest.mark.parametrize("mods", ["~ dose", "~ np.log(other)", "~ I(1 / other)", None])
+def test_infinite_moderators_are_left_out_and_named(mods):
+    frame = MORE.assign(other=MORE["dose"])
+    frame.loc[2, "dose"] = np.inf
+    frame.loc[2, "other"] = 0.0
+    given = frame[["dose"]] if mods is None else mods
+    fit = pool(frame, mods=given)
+    assert fit.k == 7
+    assert fit.notes[0] == "Left out, a moderator is missing or infinite: c."
+    left = frame.drop(index=2)
+    assert fit.qm == pytest.approx(pool(left, mods=left[["dose"]] if mods is None else mods).qm)
+
+
+def test_an_infinite_value_does_not_reach_what_is_computed_from_the_column():
+    frame = MORE.assign(dose=MORE["dose"].where(MORE["study_id"] != "c", np.inf))
+    centred, plain = pool(frame, mods="~ center(dose)"), pool(frame, mods="~ dose")
+    assert centred.k == 7
+    assert centred.qm == pytest.approx(plain.qm, rel=1e-10)
+
+
+def test_words_and_numbers_of_every_type_of_column():
+    arrow = pytest.importorskip("pyarrow")
+    wanted = pool(MORE, mods="~ design + dose")
+    words = [
+        pd.array(MORE["design"], dtype="string"),
+        pd.Series(MORE["design"].tolist(), dtype=object, index=MORE.index),
+        pd.Categorical(MORE["design"]),
+        pd.Series(MORE["design"].tolist(), dtype=pd.ArrowDtype(arrow.string()), index=MORE.index),
+    ]
+    numbers = [
+        pd.array(MORE["dose"], dtype="Float64"),
+        # Numbers among objects are numbers, not categories.
+        pd.Series(MORE["dose"].tolist(), dtype=object, index=MORE.index),
+        pd.Series(MORE["dose"].tolist(), dtype=pd.ArrowDtype(arrow.float64()), index=MORE.index),
+    ]
+    for word in words:
+        for amount in numbers:
+            frame = MORE.assign(design=word, dose=amount)
+            fit = pool(frame, mods="~ design + dose")
+            assert fit.coefficients["estimate"].tolist() == pytest.approx(
+                wanted.coefficients["estimate"].tolist(), rel=1e-10
+            )
+            assert fit.predict(frame)["pi_low"].tolist() == pytest.approx(
+                wanted.predict()["pi_low"].tolist(), rel=1e-10
+            )
+
+
+def test_why_there_is_no_r2():
+    for mods, method, reason in (
+        ("~ dose", "CE", "a common-effect model has no tau"),
+        ("~ design - 1", "REML", "the model has no intercept"),
+    ):
+        fit = pool(MORE, mods=mods, method=method)
+        assert math.isnan(fit.r2)
+        assert any(reason in note for note in fit.notes)
+    calm = pool(MORE.assign(vi=10.0), mods="~ dose")
+    assert math.isnan(calm.r2)
+    assert any("tau² is 0 without the moderators too" in note for note in calm.notes)
+
+
+def test_through_the_origin_effects_are_not_centred():
+    # By hand: metafor 3.8-1 takes tau² and Q of such a model from effects less their mean.
+    y, v, x = (MORE[name].to_numpy() for name in ("yi", "vi", "dose"))
+    slope = np.sum(x * y / v) / np.sum(x**2 / v)
+    fit = pool(MORE, mods="~ 0 + dose", method="CE", test="z")
+    assert fit.estimate == pytest.approx(slope, rel=1e-12)
+    assert fit.q == pytest.approx(np.sum((y - slope * x) ** 2 / v), rel=1e-12)
+
+
+# New studies that are not like the old ones -------------------------------------------------------
+
+
+def test_numbers_where_the_studies_have_words():
+    fit = pool(MORE, mods="~ design")
+    with pytest.raises(PoolError, match="newdata has 1 in design, which no study of the fit has"):
+        fit.predict({"design": [1]})
+
+
+def test_what_fails_leaves_no_trace_in_the_fit():
+    fit = pool(MORE, mods="~ dose + design")
+    wanted = fit.predict({"dose": 2.0, "design": "rct"})
+    for wrong in ({"dose": "a", "design": "rct"}, {"dose": 1.0, "design": 3}):
+        with pytest.raises(PoolError):
+            fit.predict(wrong)
+    pd.testing.assert_frame_equal(fit.predict({"dose": 2.0, "design": "rct"}), wanted)
+    with pytest.raises(PoolError, match="dose is no number in newdata"):
+        fit.predict({"dose": "1", "design": "rct"})
+
+
+def test_values_that_are_not_finite_give_no_prediction():
+    for fit in (pool(MORE, mods="~ dose"), pool(MORE, mods=MORE[["dose"]])):
+        rows = fit.predict(pd.DataFrame({"dose": [2.0, np.inf, np.nan]}))
+        assert rows["estimate"].isna().tolist() == [False, True, True]
+        assert rows["pi_high"].isna().tolist() == [False, True, True]
+    logs = pool(MORE, mods="~ np.log(dose)").predict({"dose": [0.0, -1.0, 1.0]})
+    assert logs.isna().all(axis=1).tolist() == [True, True, False]
+
+
+def test_a_name_that_is_not_there_is_not_found_by_position():
+    fit = pool(MORE, mods=MORE[["dose"]])
+    with pytest.raises(PoolError, match="no column dose"):
+        fit.predict(pd.DataFrame({"weeks": [5.0]}))
+    with pytest.raises(PoolError, match="need a formula or a DataFrame"):
+        pool(MORE, mods=MORE[["dose"]].to_numpy()).predict({"dose": [5.0]})
+
+
+def test_a_spline_does_not_reach_beyond_the_studies():
+    with pytest.raises(PoolError, match="within the range, that the studies have"):
+        pool(MORE, mods="~ bs(dose, df=3)").predict({"dose": [50.0]})
+
+
+def test_a_plain_mean_predicts_one_row_per_new_study():
+    for fit in (pool(MORE), pool(MORE, mods="~ 1")):
+        rows = fit.predict(pd.DataFrame({"anything": [1, 2]}, index=["x", "y"]))
+        assert rows.index.tolist() == ["x", "y"]
+        assert rows["estimate"].tolist() == [fit.estimate] * 2
+        assert fit.predict({"anything": [1, 2, 3]}).shape == (3, 6)
+        assert len(fit.predict()) == 1
+
+
+def test_weights_over_many_powers_of_ten_leave_every_standard_error_a_number():
+    fit = pool(
+        yi=[0.1, 0.4, 0.2, 0.9], vi=[1e-50, 1e50, 1.0, 1.0], mods=[1.0, 2.0, 3.5, 9.0], method="CE"
+    )
+    assert (fit.predict()["se"] >= 0).all()

@@ -257,3 +257,66 @@ def test_it_shows_itself(bcg):
     found = subgroups(bcg, by="alloc", common_tau2=False, test="z")
     assert "Q(2) = 1.86, p = 0.394" in found._repr_html_()
     assert found.summary["p_value"].iloc[0] == found.p_value
+
+
+# Labels -------------------------------------------------------------------------------------------
+
+FOUR = {"yi": [0.1, 0.3, 0.8, 0.9], "vi": [0.02, 0.03, 0.05, 0.01]}
+
+
+@pytest.mark.parametrize("common_tau2", [True, False])
+def test_labels_that_read_alike_are_one_group(common_tau2):
+    found = subgroups(**FOUR, by=[1, "1", 2, 2], common_tau2=common_tau2)
+    assert list(found.groups) == ["1", "2"]
+    assert [one.k for one in found.groups.values()] == [2, 2]
+    wanted = subgroups(**FOUR, by=[1, 1, 2, 2], common_tau2=common_tau2)
+    assert found.statistic == wanted.statistic
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        list(pd.to_datetime(["2001-02-03", "2001-02-03", "2005-06-07", "2005-06-07"])),
+        pd.Categorical(list("aabb"), categories=list("zba")),
+        [True, True, False, False],
+        [1.0, 1.0, 2.5, 2.5],
+        pd.array([1, 1, 2, 2], dtype="Int64"),
+        (one for one in "aabb"),
+    ],
+)
+def test_labels_of_any_type(by):
+    found = subgroups(**FOUR, by=by, common_tau2=True, test="z")
+    assert [one.k for one in found.groups.values()] == [2, 2]
+    assert found.statistic == pytest.approx(
+        subgroups(**FOUR, by=list("aabb"), common_tau2=True, test="z").statistic, rel=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"by": None}, "by is a NoneType; give the name of a column"),
+        ({"by": 3}, "by is a int; give the name"),
+        ({"by": pd.DataFrame({"g": list("aabb")})}, "by is a DataFrame; give the name"),
+        ({"by": list("aabb"), "common_tau2": None}, "common_tau2=None is neither True nor False"),
+        ({"by": list("aabb"), "common_tau2": "yes"}, "common_tau2='yes' is neither"),
+    ],
+)
+def test_groups_that_are_none(wrong, message):
+    with pytest.raises(PoolError, match=message):
+        subgroups(**FOUR, **{"common_tau2": True, **wrong})
+
+
+def test_labels_in_another_order_or_twice():
+    frame = pd.DataFrame({**FOUR, "g": list("aabb")}, index=list("wxyz"))
+    with pytest.raises(PoolError, match="by has the labels of the effects in another order"):
+        subgroups(frame, by=frame["g"][::-1], common_tau2=True)
+    with pytest.raises(PoolError, match="several columns called g"):
+        subgroups(pd.concat([frame, frame[["g"]]], axis=1), by="g", common_tau2=True)
+
+
+def test_groups_that_agree_exactly_within_are_said():
+    found = subgroups(
+        yi=[0.1, 0.1, 0.1, 0.5, 0.5, 0.5], vi=[0.1] * 6, by=list("aaabbb"), common_tau2=True
+    )
+    assert any("modified Knapp-Hartung intervals are used" in note for note in found.notes)

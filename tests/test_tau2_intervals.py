@@ -297,3 +297,44 @@ def test_it_shows_itself(bcg):
     assert "<table>" in found._repr_html_()
     assert json.loads(json.dumps(found.to_dict()))["i2_low"] == found.i2.low
     assert found.summary.shape[0] == 1
+
+
+@pytest.mark.parametrize("variance", [1e-17, 1e-20, 1e-50])
+def test_variances_so_small_that_no_tail_is_left(variance):
+    # Q is beyond 1e15, where its upper tail at tau² = 0 is 0 in any number. tau² outweighs all
+    # variances, so Q with equal weights is a sample variance, and its limits those of chi-squared.
+    y = np.array([0.1, 0.2, 0.4, 0.9])
+    pooled = pool(yi=y, vi=[variance] * 4)
+    limits = pooled.tau2_interval("generalised-q").tau2
+    squares = float(np.sum((y - y.mean()) ** 2))
+    assert limits.low == pytest.approx(squares / chi2.ppf(0.975, 3), rel=1e-9)
+    assert limits.high == pytest.approx(squares / chi2.ppf(0.025, 3), rel=1e-9)
+    assert np.isfinite(pooled.prediction_interval("bootstrap", draws=1000)).all()
+
+
+@pytest.mark.parametrize("q", [1e5, 1e17, 1e300])
+def test_far_beyond_every_tail(q):
+    assert quadratic_tails(q, np.array([1.0, 0.5])) == (1.0, 0.0)
+    assert quadratic_tails(5e-324, np.array([1e10, 1.0])) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("method", ["REML", "ML", "DL", "PM"])
+def test_equal_effects_have_no_spread_however_small_the_variances(method):
+    # Their mean may be off in the last digit, which 1e30 times its square would show.
+    y, v = [3e5 + 0.1] * 8, [1e-30, 1e-20, 1e-10, 1e-5, 1.0, 1e5, 1e-28, 1e-25]
+    pooled = pool(yi=y, vi=v, method=method)
+    assert (pooled.tau2, pooled.q, pooled.i2) == (0.0, 0.0, 0.0)
+    assert pooled.tau2_interval("profile").tau2.low == 0
+    assert tuple(pooled.tau2_interval("q-profile").tau2) == (0.0, 0.0)
+
+
+def test_profile_of_a_moderator_far_from_zero():
+    # Calendar years span nearly the same space as the intercept; counted from their middle the
+    # columns span the same one, so the limits are the same to rounding.
+    rng = np.random.default_rng(5)
+    year = np.arange(1990.0, 2005.0)
+    y, v = rng.normal(0.02 * (year - 1997), 0.4), rng.uniform(0.01, 0.1, 15)
+    for kind in ("profile", "generalised-q"):
+        far = pool(yi=y, vi=v, mods=1e6 * year).tau2_interval(kind).tau2
+        near = pool(yi=y, vi=v, mods=year - 1997).tau2_interval(kind).tau2
+        assert tuple(far) == pytest.approx(tuple(near), rel=1e-9)

@@ -33,7 +33,7 @@ from retroevidence.claims.synthesis import EFFECTS, WITH_BOUNDS, Synthesis, is_b
 
 LEVELS = ("very low", "low", "moderate", "high")
 NOT_ASSESSED = "not assessed"
-RISK_OF_BIAS = "risk of bias: not assessable from abstracts, so not taken to be low"
+RISK_OF_BIAS = "risk of bias: not assessed, so not taken to be low"
 
 #: Designs that start high: chance, or the person as their own control, makes the groups alike.
 STRONG_DESIGNS = ("parallel_rct", "crossover", "within_subject")

@@ -22,7 +22,7 @@ from retroevidence.claims.synthesis import (
 )
 from retroevidence.errors import RetroEvidenceError
 from retroevidence.loaders.tables import load
-from retroevidence.meta.censored import PooledCensored
+from retroevidence.meta.censored.result import PooledCensored
 from retroevidence.meta.result import Pooled
 from retroevidence.meta.wording import IN_PERCENT, RATIOS
 

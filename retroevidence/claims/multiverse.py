@@ -290,8 +290,10 @@ def _level_means(
     for start, name in zip(starts, names, strict=False):
         indicators[np.arange(len(values)), start + codes[name]] = 1.0
     centred = values - values.mean()
-    gram, moment = indicators.T @ indicators, indicators.T @ centred
-    total = float(centred @ centred)
+    # Counts are exact, and sums in numpy's own order do not depend on the number of threads.
+    gram = indicators.T @ indicators
+    moment = (indicators * centred[:, None]).sum(axis=0)
+    total = float((centred**2).sum())
 
     def fitted(columns: NDArray[np.intp]) -> tuple[Floats, float]:
         part = gram[np.ix_(columns, columns)]

@@ -33,7 +33,7 @@ import math
 from dataclasses import dataclass
 
 from retroevidence._show import interval, number, p_text, percent
-from retroevidence.meta.censored import PooledCensored
+from retroevidence.meta.censored.result import PooledCensored
 from retroevidence.meta.result import Pooled
 
 AnyPooled = Pooled | PooledCensored

@@ -15,7 +15,8 @@ import pandas as pd
 from scipy.special import ndtr
 
 from retroevidence.claims import rules
-from retroevidence.meta.censored import PooledCensored, pool_censored
+from retroevidence.meta.censored.pool import pool_censored
+from retroevidence.meta.censored.result import PooledCensored
 from retroevidence.meta.combine import sign_test, stouffer
 from retroevidence.meta.pool import pool
 from retroevidence.meta.result import Pooled

@@ -11,7 +11,7 @@ from retroevidence.claims.evidence import Data
 from retroevidence.claims.synthesis import EFFECTS, WITH_BOUNDS
 from retroevidence.errors import RetroEvidenceError
 from retroevidence.loaders.tables import load
-from retroevidence.meta.censored import PooledCensored
+from retroevidence.meta.censored.result import PooledCensored
 from retroevidence.meta.result import Pooled
 
 COLUMNS = [

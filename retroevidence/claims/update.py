@@ -75,16 +75,16 @@ class Update:
         n = len(self.table)
         if self.first:
             return Card(
-                f"First run: {n} claims, nothing to compare with",
+                f"First run: {_claims(n)}, nothing to compare with",
                 [(row["claim_id"], row["verdict"]) for row in self.table.to_dict("records")],
             )
         changed = self.changed
         if not len(changed):
-            return Card(f"Nothing changed in {n} claims", [("since", self.before)])
+            return Card(f"Nothing changed in {_claims(n)}", [("since", self.before)])
         notes = []
         for row in changed.to_dict("records"):
             notes.append(f"{row['claim_id']}: {_told(row)}; {row['why']}")
-        title = f"{len(changed)} of {n} claims changed"
+        title = f"{len(changed)} of {_claims(n)} changed"
         return Card(title, [("since", self.before)], None, notes)
 
     def __repr__(self) -> str:
@@ -132,10 +132,10 @@ def update(
     >>> from retroevidence.loaders.scaffold import new
     >>> review = new(tempfile.mkdtemp() + "/stairs")
     >>> update(review, today=date(2026, 1, 31))
-    First run: 1 claims, nothing to compare with
+    First run: 1 claim, nothing to compare with
       example_claim  leans supported
     >>> update(review)
-    Nothing changed in 1 claims
+    Nothing changed in 1 claim
       since  snapshot.json of 2026-01-31
     """
     folder = data_dir(data)
@@ -341,6 +341,10 @@ def _why(
     if versions[0] != versions[1]:
         return f"same results; the library changed from {versions[0]} to {versions[1]}"
     return "same results and the same release; look at the packages below it or its rules"
+
+
+def _claims(n: int) -> str:
+    return f"{n} claim" if n == 1 else f"{n} claims"
 
 
 def _told(row: Mapping[Any, Any]) -> str:

@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.interval import TESTS, check_level
+from retroevidence.meta.moderators import check_order
 from retroevidence.meta.regression import Design
 from retroevidence.meta.tau2 import METHODS
 from retroevidence.meta.wording import listed, study_names
 
 Floats = NDArray[np.float64]
+
+#: Effects and variances of other sizes leave the range of a double once they are multiplied.
+LARGEST_EFFECT, LEAST_VARIANCE, LARGEST_VARIANCE = 1e40, 1e-60, 1e60
 
 
 def plain_numbers(yi: Any, vi: Any) -> tuple[Floats, Floats] | None:
@@ -37,7 +41,12 @@ def plain_numbers(yi: Any, vi: Any) -> tuple[Floats, Floats] | None:
         return None
     if y.ndim != 1 or y.shape != v.shape or not len(y):
         return None
-    fine = np.isfinite(y).all() and np.isfinite(v).all() and np.minimum.reduce(v) > 0
+    # NaN makes every comparison false.
+    fine = (
+        np.maximum.reduce(np.abs(y)) <= LARGEST_EFFECT
+        and np.minimum.reduce(v) >= LEAST_VARIANCE
+        and np.maximum.reduce(v) <= LARGEST_VARIANCE
+    )
     return (y, v) if fine else None
 
 
@@ -60,9 +69,9 @@ def check_choices(method: str, test: str, level: float) -> None:
     --------
     >>> check_choices("REML", "knha", 0.95)
     """
-    if method not in METHODS:
+    if not (isinstance(method, str) and method in METHODS):
         raise unknown_name("method", method, METHODS)
-    if test not in TESTS:
+    if not (isinstance(test, str) and test in TESTS):
         raise unknown_name("test", test, TESTS)
     check_level(level)
 
@@ -98,7 +107,12 @@ def assembled(effects: Any, yi: Any, vi: Any, data: pd.DataFrame | None) -> pd.D
                 f"effects is a {type(effects).__name__}; give a DataFrame with columns yi and vi, "
                 "or yi= and vi=."
             )
-        frame = pd.DataFrame(effects)
+        try:
+            frame = pd.DataFrame(effects)
+        except ValueError as err:
+            raise PoolError(
+                f"effects is no table ({err}); give columns of one length, one value per effect."
+            ) from err
         absent = [name for name in ("yi", "vi") if name not in frame.columns]
         if absent:
             raise PoolError(
@@ -106,29 +120,43 @@ def assembled(effects: Any, yi: Any, vi: Any, data: pd.DataFrame | None) -> pd.D
                 "make them with effect_size, or rename yours."
             )
         if data is not None:
-            _same_length(len(data), len(frame), "data")
+            _same_length(len(_table(data)), len(frame), "data")
             frame = frame.assign(
                 **{str(c): data[c].to_numpy() for c in data.columns if c not in frame.columns}
             )
     else:
         if yi is None or vi is None:
             raise PoolError("give effects (a DataFrame with yi and vi), or both yi= and vi=.")
+        if isinstance(yi, str) or isinstance(vi, str):
+            raise PoolError("yi= and vi= take numbers, not names of columns; pass the frame first.")
+        check_order(yi, vi, "vi", "yi")
         values, variances = np.atleast_1d(yi), np.atleast_1d(vi)
+        if values.ndim > 1 or variances.ndim > 1:
+            raise PoolError("yi and vi must have one dimension each; give one number per effect.")
         if variances.size == 1 and values.size > 1:
             variances = np.full(values.shape, variances[0])
         _same_length(variances.size, values.size, "vi")
         if data is not None:
-            _same_length(len(data), values.size, "data")
+            _same_length(len(_table(data)), values.size, "data")
             frame = data.assign(yi=values, vi=variances)
         else:
             index = yi.index if isinstance(yi, pd.Series) else None
             frame = pd.DataFrame({"yi": values, "vi": variances}, index=index)
+    for name in ("yi", "vi", "study_id", "label", "measure", "comparison"):
+        if isinstance(frame.get(name), pd.DataFrame):
+            raise PoolError(f"the effects have several columns called {name}; keep one.")
     if frame["yi"].dtype == float and frame["vi"].dtype == float:
         return frame
     try:
         return frame.assign(yi=frame["yi"].astype(float), vi=frame["vi"].astype(float))
     except (TypeError, ValueError) as err:
         raise PoolError(f"yi and vi must be numbers ({err}); convert them first.") from err
+
+
+def _table(data: Any) -> pd.DataFrame:
+    if not isinstance(data, pd.DataFrame):
+        raise PoolError(f"data is a {type(data).__name__}; give a DataFrame, one row per effect.")
+    return data
 
 
 def _same_length(found: int, wanted: int, what: str) -> None:
@@ -201,7 +229,10 @@ def usable(frame: pd.DataFrame, design: Design) -> tuple[pd.DataFrame, Design, l
     names = np.array(study_names(frame), dtype=object)
     for broken, rule in (
         (np.isinf(y), "yi is infinite; correct it or leave the row out"),
-        (v <= 0, "vi must be above 0; check that it is a variance and not missing"),
+        (
+            (v <= 0) & ~np.isnan(y),
+            "vi must be above 0; check that it is a variance and not missing",
+        ),
     ):
         if broken.any():
             raise PoolError(f"{listed(names[broken])}: {rule}.")
@@ -210,7 +241,7 @@ def usable(frame: pd.DataFrame, design: Design) -> tuple[pd.DataFrame, Design, l
     if missing.any():
         notes.append(f"Left out, no effect or variance: {listed(names[missing])}.")
     if unmoderated.any():
-        notes.append(f"Left out, a moderator is missing: {listed(names[unmoderated])}.")
+        notes.append(f"Left out, a moderator is missing or infinite: {listed(names[unmoderated])}.")
     keep = ~(missing | unmoderated)
     if not keep.any():
         raise PoolError(
@@ -220,6 +251,36 @@ def usable(frame: pd.DataFrame, design: Design) -> tuple[pd.DataFrame, Design, l
     frame = frame.loc[keep]
     _check_repeats(frame)
     return frame, replace(design, matrix=design.matrix[keep]), notes
+
+
+def check_sizes(frame: pd.DataFrame) -> None:
+    """Raise if a number is so large or small that its powers leave the range of a double.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As `usable` gives it.
+
+    Raises
+    ------
+    PoolError
+        If an effect is beyond 1e40, or a variance outside of 1e-60 to 1e60.
+
+    Examples
+    --------
+    >>> check_sizes(pd.DataFrame({"yi": [0.1, 1.0], "vi": [0.1, 1e-200]}))
+    Traceback (most recent call last):
+        ...
+    retroevidence.errors.PoolError: 1: yi beyond 1e+40 or vi outside of 1e-60 to 1e+60 cannot ...
+    """
+    y, v = frame["yi"].to_numpy(float), frame["vi"].to_numpy(float)
+    beyond = (np.abs(y) > LARGEST_EFFECT) | (v < LEAST_VARIANCE) | (v > LARGEST_VARIANCE)
+    if beyond.any():
+        names = np.array(study_names(frame), dtype=object)[beyond]
+        raise PoolError(
+            f"{listed(names)}: yi beyond {LARGEST_EFFECT:g} or vi outside of {LEAST_VARIANCE:g} to "
+            f"{LARGEST_VARIANCE:g} cannot be computed with; state the effects in another unit."
+        )
 
 
 def _check_repeats(frame: pd.DataFrame) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from numbers import Real
 from typing import NamedTuple
 
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
@@ -48,7 +49,7 @@ def check_level(level: float) -> None:
     Raises
     ------
     PoolError
-        If it is not between 0 and 1.
+        If it is not a number between 0 and 1.
 
     Examples
     --------
@@ -57,8 +58,9 @@ def check_level(level: float) -> None:
         ...
     retroevidence.errors.PoolError: level=95 is not between 0 and 1; write 0.95 for 95%.
     """
-    if not 0 < level < 1:
-        raise PoolError(f"level={level} is not between 0 and 1; write 0.95 for 95%.")
+    # float first: it is the usual case, and the cheap test.
+    if not (isinstance(level, (float, Real)) and 0 < level < 1):
+        raise PoolError(f"level={level!r} is not between 0 and 1; write 0.95 for 95%.")
 
 
 @lru_cache(maxsize=1024)

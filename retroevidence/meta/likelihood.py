@@ -151,11 +151,10 @@ def _between(grid: Floats, gained: Floats, lost: Floats, i: int) -> float:
     The logarithm of their ratio is nearly straight in that of tau².
     """
     low, high = float(grid[i]), float(grid[i + 1])
-    if 2 <= i < GRID - 1 and gained[i + 2] > 0:
-        near = slice(i - 1, i + 3)
-        s = [
-            math.log(a / b) for a, b in zip(gained[near].tolist(), lost[near].tolist(), strict=True)
-        ]
+    near = slice(i - 1, i + 3)
+    above, below = gained[near].tolist(), lost[near].tolist()
+    if 2 <= i < GRID - 1 and min(above) > 0:
+        s = [math.log(a / b) for a, b in zip(above, below, strict=True)]
         if s[0] > s[1] > s[2] > s[3]:
             # Inverse interpolation: the position, in steps of the logarithm, as a cubic of s.
             position = 0.0

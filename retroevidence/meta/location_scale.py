@@ -15,7 +15,13 @@ from scipy.special import chdtrc, fdtrc
 
 from retroevidence._show import Card, number, p_text
 from retroevidence.errors import PoolError, unknown_name
-from retroevidence.meta.inputs import assembled, check_choices, one_measure, usable
+from retroevidence.meta.inputs import (
+    assembled,
+    check_choices,
+    check_sizes,
+    one_measure,
+    usable,
+)
 from retroevidence.meta.interval import NAN, TESTS, critical_value, two_sided
 from retroevidence.meta.likelihood import maximum_likelihood
 from retroevidence.meta.regression import INTERCEPT, check_rank, design_of
@@ -48,7 +54,8 @@ class LocationScale:
         Wald tests of the location and of the scale moderators: chi-squared for ``test="z"``, F
         otherwise.
     lr, lr_p_value : float
-        Likelihood-ratio test of the scale moderators against one tau².
+        Likelihood-ratio test of the scale moderators against one tau²; NaN when the scale has no
+        intercept.
     notes : tuple of str
         What a reader must know.
 
@@ -142,7 +149,7 @@ class LocationScale:
         ):
             if df:
                 pairs.append((name, f"{letter}({df}) = {number(value, 2)}, {p_text(p)}"))
-        if self.qs_df:
+        if not math.isnan(self.lr):
             text = f"chi²({self.qs_df}) = {number(self.lr, 2)}, {p_text(self.lr_p_value)}"
             pairs.append(("likelihood ratio", text))
         pairs.append(("tau²", f"{self.tau2.min():.3g} to {self.tau2.max():.3g}"))
@@ -217,17 +224,18 @@ def location_scale(
     frame = assembled(effects, yi, vi, data)
     entering = (frame["yi"].notna() & np.isfinite(frame["vi"])).to_numpy()
     measure = one_measure(frame)
-    variance = design_of(scale, frame, entering)
+    variance = design_of(scale, frame, entering, argument="scale")
     broken = entering & np.isnan(variance.matrix).any(axis=1)
     location = design_of(mods, frame, entering & ~broken)
     notes = []
     if broken.any():
         missing = np.array(study_names(frame), dtype=object)[broken]
-        notes.append(f"Left out, a scale moderator is missing: {listed(missing)}.")
+        notes.append(f"Left out, a scale moderator is missing or infinite: {listed(missing)}.")
     names = variance.names
     frame = frame.assign(_row=np.arange(len(frame))).loc[~broken]
     location = replace(location, matrix=location.matrix[~broken])
     frame, location, more = usable(frame, location)
+    check_sizes(frame)
     notes += more
     z = variance.matrix[frame["_row"].to_numpy()]
     y, v, x = frame["yi"].to_numpy(float), frame["vi"].to_numpy(float), location.matrix
@@ -246,6 +254,12 @@ def location_scale(
     plain = np.linalg.inv(x.T @ (weights[:, None] * x))
     beta = plain @ (x.T @ (weights * y))
     mean_square = weighted_q(y, weights, x) / (len(y) - x.shape[1])
+    if mean_square < 1e-12 and test == "knha":
+        test = "adhoc"
+        notes.append(
+            "The studies agree exactly, so Knapp-Hartung is not defined; "
+            "the modified Knapp-Hartung interval is used."
+        )
     factor = {"knha": mean_square, "adhoc": max(1.0, mean_square)}.get(test, 1.0)
     alpha_covariance = _inverse_or_nan(-model.hessian(alpha))
     if np.isnan(alpha_covariance).any():
@@ -257,6 +271,10 @@ def location_scale(
     qs = _wald(alpha, alpha_covariance, moved, test, len(y) - z.shape[1])
     qm = _wald(beta, plain * factor, location.moderators, test, len(y) - x.shape[1])
     nested = INTERCEPT in names and bool(moved)
+    if moved and not nested:
+        notes.append(
+            "The scale has no intercept, so there is no likelihood-ratio test against one tau²."
+        )
     return LocationScale(
         measure=measure,
         method=method,

@@ -11,7 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtrc, fdtrc
 
-from retroevidence.meta.inputs import assembled, check_choices, one_measure, plain_numbers, usable
+from retroevidence.meta.fit import Fit
+from retroevidence.meta.inputs import (
+    assembled,
+    check_choices,
+    check_sizes,
+    one_measure,
+    plain_numbers,
+    usable,
+)
 from retroevidence.meta.interval import (
     NAN,
     NO_INTERVAL,
@@ -20,9 +28,10 @@ from retroevidence.meta.interval import (
     two_sided,
 )
 from retroevidence.meta.regression import INTERCEPT, Design, check_rank, design_of
-from retroevidence.meta.result import Fit, Pooled
+from retroevidence.meta.result import Pooled
 from retroevidence.meta.tau2 import estimate_tau2
 from retroevidence.meta.weighted import weighted_fits
+from retroevidence.meta.wording import studies_in
 
 Floats = NDArray[np.float64]
 
@@ -71,14 +80,16 @@ def pool(
     ------
     PoolError
         If there is nothing to pool, a variance is not above 0, measures are mixed, the same
-        `comparison` of a study occurs twice, or the moderators do not fit the studies.
+        `comparison` of a study occurs twice, the moderators do not fit the studies, or a number is
+        too large or small to compute with (yi beyond 1e40, vi outside of 1e-60 to 1e60).
     UnknownNameError
         If `method` or `test` is unknown.
 
     Notes
     -----
-    Rows without `yi`, `vi` or a moderator are left out and named in `notes`. With one study, or
-    with studies that agree exactly, the test falls back to one that is defined and a note says so.
+    Rows without `yi`, `vi` or a finite moderator are left out and named in `notes`. With one study
+    or with studies that agree exactly, the test falls back to one that is defined and a note says
+    so.
 
     Examples
     --------
@@ -106,6 +117,7 @@ def pool(
     entering = frame["yi"].notna() & np.isfinite(frame["vi"])
     design = design_of(mods, frame, entering.to_numpy())
     frame, design, notes = usable(frame, design)
+    check_sizes(frame)
     y, v = frame["yi"].to_numpy(float), frame["vi"].to_numpy(float)
     check_rank(design.matrix, design.names)
     if len(y) == 1:
@@ -163,6 +175,8 @@ def fit_model(
     inflation = _inflation(test, mean_square)
     covariance = plain * inflation
     joint = _joint_test(explained / inflation, len(design.moderators), df)
+    r2, why = _explained(y, v, design, tau2, method)
+    notes += why
     return describe(
         Fit(y, v, design, tau2, beta, covariance, frame),
         usual_se=math.sqrt(plain[0, 0]),
@@ -172,7 +186,7 @@ def fit_model(
         method=method,
         test=test,
         level=level,
-        r2=_explained(y, v, design, tau2, method),
+        r2=r2,
         moderators=joint,
         notes=notes,
     )
@@ -346,12 +360,20 @@ def _joint_test(wald: float, columns: int, df: float) -> tuple[float, int, float
     return f, columns, float(fdtrc(columns, df, f))
 
 
-def _explained(y: Floats, v: Floats, design: Design, tau2: float, method: str) -> float:
-    """Percent of tau² that the moderators explain (Raudenbush 2009), cut at 0."""
-    if not design.moderators or method == "CE" or "intercept" not in design.names:
-        return NAN
+def _explained(
+    y: Floats, v: Floats, design: Design, tau2: float, method: str
+) -> tuple[float, list[str]]:
+    """Percent of tau² that the moderators explain (Raudenbush 2009), or why there is none."""
+    if not design.moderators:
+        return NAN, []
+    if method == "CE":
+        return NAN, ["There is no R²: a common-effect model has no tau² to explain."]
+    if INTERCEPT not in design.names:
+        return NAN, ["There is no R²: the model has no intercept to compare with."]
     alone = estimate_tau2(y, v, np.ones((len(y), 1)), method)
-    return NAN if alone == 0 else max(0.0, 100 * (alone - tau2) / alone)
+    if alone == 0:
+        return NAN, ["There is no R²: tau² is 0 without the moderators too."]
+    return max(0.0, 100 * (alone - tau2) / alone), []
 
 
 def _remarks(
@@ -375,8 +397,7 @@ def _remarks(
         notes.append(
             "The Knapp-Hartung interval is narrower than the z interval; quote the modified one."
         )
-    ids = None if fit.rows is None else fit.rows.get("study_id")
-    if ids is not None and ids.duplicated().any():
+    if fit.rows is not None and studies_in(fit.rows) < len(fit.rows):
         notes.append(
             "Some studies give several effects, taken here as independent: "
             "the interval is too narrow if they are alike."

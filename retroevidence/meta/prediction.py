@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from numbers import Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,14 +14,13 @@ from scipy.special import ndtr, stdtr
 
 from retroevidence._show import Card, percent
 from retroevidence.errors import PoolError, unknown_name
+from retroevidence.meta.draws import check_count, check_seed
+from retroevidence.meta.estimates import Estimates
 from retroevidence.meta.interval import Interval, check_level, critical_value
 from retroevidence.meta.quadratic import quadratic_tails
 from retroevidence.meta.tau2 import weighted_q
 from retroevidence.meta.tau2_intervals import heterogeneity_weights
 from retroevidence.meta.wording import or_none
-
-if TYPE_CHECKING:
-    from retroevidence.meta.result import Pooled
 
 Floats = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ GRID = 300
 
 
 def prediction_interval(
-    pooled: Pooled,
+    pooled: Estimates,
     kind: str,
     *,
     level: float | None = None,
@@ -71,7 +71,8 @@ def prediction_interval(
     Raises
     ------
     PoolError
-        If there are moderators, tau² is not estimated, or there are too few studies for the kind.
+        If there are moderators, tau² is not estimated, there are too few studies for the kind, or
+        the kind uses the Knapp-Hartung standard error and the studies agree exactly.
     UnknownNameError
         If `kind` is unknown.
 
@@ -94,6 +95,11 @@ def prediction_interval(
             f"the {kind} prediction interval needs {int(lost) + 1} studies and there are "
             f"{pooled.k}; use kind='t'."
         )
+    if error != "usual" and _inflation(pooled) < 1e-6:
+        raise PoolError(
+            f"the studies agree exactly, so the {kind} prediction interval has no width; "
+            "use kind='t'."
+        )
     if kind == "bootstrap":
         return _bootstrap(pooled, level, seed, draws)
     se = _usual_error(pooled) * (1.0 if error == "usual" else _inflation(pooled))
@@ -102,7 +108,7 @@ def prediction_interval(
     return Interval(pooled.estimate - reach, pooled.estimate + reach)
 
 
-def _needs_plain_mean(pooled: Pooled) -> None:
+def _needs_plain_mean(pooled: Estimates) -> None:
     if pooled.fit.design.moderators:
         raise PoolError("with moderators a new study needs their values; use predict(newdata).")
     if pooled.method == "CE" or math.isnan(pooled.tau2):
@@ -110,11 +116,11 @@ def _needs_plain_mean(pooled: Pooled) -> None:
         raise PoolError(f"tau² is not estimated from {what}; a new study cannot be predicted.")
 
 
-def _usual_error(pooled: Pooled) -> float:
+def _usual_error(pooled: Estimates) -> float:
     return 1 / math.sqrt(float(np.sum(1 / (pooled.fit.vi + pooled.tau2))))
 
 
-def _inflation(pooled: Pooled) -> float:
+def _inflation(pooled: Estimates) -> float:
     """Return the Knapp-Hartung factor of the standard error."""
     weights = 1 / (pooled.fit.vi + pooled.tau2)
     return math.sqrt(weighted_q(pooled.fit.yi, weights, pooled.fit.x) / (pooled.k - 1))
@@ -123,8 +129,10 @@ def _inflation(pooled: Pooled) -> float:
 # Parametric bootstrap ---------------------------------------------------------------------------
 
 
-def _bootstrap(pooled: Pooled, level: float, seed: int, draws: int) -> Interval:
+def _bootstrap(pooled: Estimates, level: float, seed: int, draws: int) -> Interval:
     """Draw tau² from its confidence distribution, then the mean given it, then a new study."""
+    check_count(draws, "draws", 1, "write draws=25000")
+    check_seed(seed)
     if draws < 1000:
         raise PoolError(f"draws={draws} leaves the limits to chance; take at least 1000.")
     y, v, k = pooled.fit.yi, pooled.fit.vi, pooled.k
@@ -194,18 +202,28 @@ def tau2_draws(yi: Floats, vi: Floats, x: Floats, uniform: Floats) -> Floats:
             break
         start /= 2
     for _ in range(2000):
+        # Where tau² outweighs the variances the distribution begins far above them.
+        if below(2 * start) <= 0.9999 * at_zero:
+            break
+        start *= 2
+    end = max(end, start)
+    for _ in range(2000):
         if below(end) < least:
             break
         end *= 2
     points = np.concatenate([[0.0], np.geomspace(start, end, GRID)])
     chance = np.array([below(float(t)) for t in points])
+    # Only where it falls has the distribution an inverse.
+    chance = np.maximum.accumulate(chance[::-1])[::-1]
+    falling = np.append(np.diff(chance) < 0, True)
+    points, chance = points[falling], chance[falling]
     # Below the first point the distribution is a straight line in t, above it a curve in log t.
     rest = np.log(uniform[positive])
     curve = PchipInterpolator(np.log(chance[:0:-1]), np.log(points[:0:-1]))
     share = (at_zero - uniform[positive]) / (at_zero - chance[1])
     found[positive] = np.where(
         uniform[positive] > chance[1],
-        points[1] * share,
+        points[0] + (points[1] - points[0]) * share,
         np.exp(curve(np.minimum(rest, math.log(chance[1])))),
     )
     return found
@@ -294,7 +312,7 @@ class Passing:
 
 
 def probability(
-    pooled: Pooled, *, above: float | None = None, below: float | None = None
+    pooled: Estimates, *, above: float | None = None, below: float | None = None
 ) -> Passing:
     """Return how likely the true effect of a new study lies above or below a mark.
 
@@ -313,13 +331,13 @@ def probability(
     Raises
     ------
     PoolError
-        If both or no mark is given, there are moderators, or tau² is not estimated.
+        If both or no mark is given, or one that is no finite number, there are moderators, or tau²
+        is not estimated.
 
     Notes
     -----
     `probability` is ``T((estimate - mark) / sqrt(tau² + SE²))``, with the standard error and the
-    degrees of freedom of the fit, so that it agrees with its prediction interval (proportions
-    beyond a mark: Siemens et al. 2025, doi 10.1186/s12874-025-02733-9). `share` is
+    degrees of freedom of the fit, so that it agrees with its prediction interval. `share` is
     ``Phi((estimate - mark) / tau)`` with the delta-method standard error
     ``phi(z) sqrt(SE²/tau² + SE(tau²)² (mark - estimate)² / (4 tau⁶))`` (Mathur & VanderWeele 2019,
     doi 10.1002/sim.8057).
@@ -335,7 +353,8 @@ def probability(
         raise PoolError("give one mark: above= or below=.")
     _needs_plain_mean(pooled)
     mark = above if above is not None else below
-    assert mark is not None
+    if not (isinstance(mark, Real) and math.isfinite(mark)):
+        raise PoolError(f"{mark!r} is no mark; give a finite number on the scale of the effects.")
     sign = 1.0 if above is not None else -1.0
     ahead = sign * (pooled.estimate - mark)
     z = ahead / math.sqrt(pooled.tau2 + pooled.se**2)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import chdtrc
 
 from retroevidence.errors import PoolError
 
@@ -60,10 +61,13 @@ def quadratic_tails(q: float, weights: Floats) -> tuple[float, float]:
     """
     if not len(weights) or not np.all(weights > 0):
         raise PoolError("a quadratic form needs weights above 0; leave out those of 0.")
-    if q <= 0:
-        return 0.0, 1.0
     top = float(weights.max())
     share, q = weights / top, q / top
+    if q <= 0:
+        return 0.0, 1.0
+    # No weight is above 1 now, so chi-squared with n degrees of freedom bounds the upper tail.
+    if chdtrc(len(share), q) == 0:
+        return 1.0, 0.0
     if q < float(share.sum()):
         below = -_integral(q, share, _saddle(q, share, lower=True))
         return below, 1 - below

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from retroevidence.errors import PoolError
+from retroevidence.meta.moderators import (
+    check_order,
+    complete_rows,
+    finite_rows,
+    first_line,
+    frame_of,
+    once,
+    plain_factors,
+    two_dimensional,
+)
 
 Floats = NDArray[np.float64]
 INTERCEPT = "intercept"
@@ -61,23 +72,24 @@ class Design:
         return {term: at for term, at in kept.items() if at}
 
     def rows(self, newdata: Any) -> tuple[Floats, pd.Index]:
-        """Return design rows for `newdata`, NaN where a moderator is missing, with its index."""
+        """Return design rows for `newdata`, with its index.
+
+        A row whose moderators are missing or infinite is NaN. A plain mean has no moderators, so
+        any table with one row per new study will do.
+        """
+        if not self.moderators:
+            table = frame_of(newdata) if isinstance(newdata, Mapping) else newdata
+            size = len(table) if hasattr(table, "__len__") else 1
+            index = table.index if isinstance(table, pd.DataFrame) else pd.RangeIndex(size)
+            return np.ones((size, 1)), index
         if self.spec is not None:
-            frame = _frame(newdata)
-            absent = sorted(set(self.columns) - set(frame.columns))
-            if absent:
-                raise PoolError(
-                    f"predict: newdata has no column {', '.join(absent)}, which the formula uses; "
-                    "add it."
-                )
+            frame = self._named(frame_of(newdata))
             return self._formula_rows(frame), frame.index
         if self.columns and isinstance(newdata, (pd.DataFrame, Mapping)):
-            named = _frame(newdata)
-            if set(self.columns) <= set(named.columns):
-                # By name, so that the order of the columns cannot matter.
-                newdata = named[list(self.columns)]
+            # By name, so that the order of the columns cannot matter.
+            newdata = self._named(frame_of(newdata))
         wanted = len(self.names) - self.adds_intercept
-        values = _two_dimensional(newdata, wanted)
+        values = finite_rows(two_dimensional(newdata, wanted))
         index = newdata.index if isinstance(newdata, pd.DataFrame) else pd.RangeIndex(len(values))
         if values.shape[1] != wanted:
             raise PoolError(
@@ -88,26 +100,59 @@ class Design:
             return values, index
         return np.column_stack([np.ones(len(values)), values]), index
 
-    def _formula_rows(self, frame: pd.DataFrame) -> Floats:
-        from formulaic.errors import DataMismatchWarning, FormulaicError
+    def _named(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the columns that the moderators need, once each."""
+        frame = frame.rename(columns=str)
+        absent = sorted(set(self.columns) - set(frame.columns))
+        if absent:
+            raise PoolError(
+                f"predict: newdata has no column {', '.join(absent)}, which the moderators need; "
+                "add it."
+            )
+        return once(frame, self.columns, "newdata")[list(self.columns)]
 
-        complete = frame[list(self.columns)].notna().all(axis=1).to_numpy()
+    def _formula_rows(self, frame: pd.DataFrame) -> Floats:
+        from formulaic.errors import DataMismatchWarning
+
+        frame = plain_factors(frame, self.columns)
+        complete = complete_rows(frame, self.columns)
         matrix = np.full((len(frame), len(self.names)), np.nan)
         if complete.any():
-            frame = _plain_factors(frame.loc[complete], self.columns)
+            frame = plain_factors(frame.loc[complete], self.columns)
+            self._check_kinds(frame)
             try:
-                with warnings.catch_warnings():
+                with warnings.catch_warnings(), np.errstate(all="ignore"):
                     warnings.simplefilter("error", DataMismatchWarning)
-                    made = self.spec.get_model_matrix(frame, na_action="ignore")
+                    # Making rows can leave traces in the specification, so it works on a copy.
+                    spec = copy.deepcopy(self.spec)
+                    made = np.asarray(spec.get_model_matrix(frame, na_action="ignore"), dtype=float)
             except DataMismatchWarning as err:
                 raise PoolError(f"predict: {self._strangers(frame)}") from err
-            except FormulaicError as err:
+            except Exception as err:
+                # Whatever the functions of a formula raise when they meet other data.
                 raise PoolError(
-                    f"predict: newdata does not fit the formula ({err}); "
-                    "give numbers where the studies have numbers."
+                    f"predict: newdata does not fit the formula ({first_line(err)}); "
+                    "give values of the kind, and within the range, that the studies have."
                 ) from err
-            matrix[complete] = np.asarray(made, dtype=float)
+            matrix[complete] = finite_rows(made)
         return matrix
+
+    def _check_kinds(self, frame: pd.DataFrame) -> None:
+        """Raise where a column is numbers in the fit and words here, or has other levels.
+
+        The formula itself would take it for another kind of variable, without a word.
+        """
+        for name, (kind, state) in self.spec.encoder_state.items():
+            if name not in frame.columns:
+                continue
+            is_number = pd.api.types.is_numeric_dtype(frame[name])
+            if kind.value == "numerical" and not is_number:
+                raise PoolError(
+                    f"predict: {name} is no number in newdata, and is one in the fit; give numbers."
+                )
+            known = state.get("categories") if kind.value == "categorical" else None
+            if known is not None and set(frame[name]) - set(known):
+                raise PoolError(f"predict: {self._strangers(frame)}")
 
     def _strangers(self, frame: pd.DataFrame) -> str:
         """Name the levels of `frame` that no study of the fit has."""
@@ -124,7 +169,13 @@ class Design:
         return " ".join(found) or "newdata has levels which no study of the fit has."
 
 
-def design_of(mods: Any, frame: pd.DataFrame, entering: NDArray[np.bool_] | None = None) -> Design:
+def design_of(
+    mods: Any,
+    frame: pd.DataFrame,
+    entering: NDArray[np.bool_] | None = None,
+    *,
+    argument: str = "mods",
+) -> Design:
     """Build the design matrix of `mods` for the rows of `frame`.
 
     Parameters
@@ -132,22 +183,26 @@ def design_of(mods: Any, frame: pd.DataFrame, entering: NDArray[np.bool_] | None
     mods : str or array_like or None
         A one-sided formula ("~ dose + C(design)"), a 2-d array or DataFrame with one column per
         moderator, a single column, or None for the plain mean. Arrays get an intercept unless one
-        of their columns is constant.
+        of their columns is 1 throughout.
     frame : pandas.DataFrame
         The studies, in the order of the effects.
     entering : numpy.ndarray of bool, optional
         Which rows have an effect; the levels of a factor and the centre of a variable come from
         these alone. All when not given.
+    argument : str
+        What the caller names `mods`, for messages.
 
     Returns
     -------
     Design
-        One row per row of `frame`, NaN where it is not to enter or a moderator is missing.
+        One row per row of `frame`, NaN where it is not to enter or a moderator is missing or
+        infinite.
 
     Raises
     ------
     PoolError
-        If a column of the formula is missing or the array has the wrong number of rows.
+        If the formula cannot be read or evaluated, a column of it is missing, it has no term, a
+        moderator is called "intercept", or an array has the wrong number of rows.
 
     Examples
     --------
@@ -157,21 +212,22 @@ def design_of(mods: Any, frame: pd.DataFrame, entering: NDArray[np.bool_] | None
     if mods is None:
         return Design.plain(len(frame))
     if isinstance(mods, str):
-        return _from_formula(mods, frame, entering)
-    values = _two_dimensional(mods, None)
+        return _from_formula(mods, frame, entering, argument)
+    values = finite_rows(two_dimensional(mods, None))
     if len(values) != len(frame):
         raise PoolError(
-            f"mods has {len(values)} rows for {len(frame)} effects; give one row per effect."
+            f"{argument} has {len(values)} rows for {len(frame)} effects; give one row per effect."
         )
+    check_order(frame, mods, argument, "the effects")
     if isinstance(mods, pd.Series) and mods.name is not None:
         mods = mods.to_frame()
     columns = tuple(map(str, mods.columns)) if isinstance(mods, pd.DataFrame) else ()
     names = list(columns) or [f"x{i + 1}" for i in range(values.shape[1])]
-    values = np.where(np.isfinite(values).all(axis=1, keepdims=True), values, np.nan)
     seen = values[~np.isnan(values).any(axis=1)]
-    constant = [i for i in range(seen.shape[1]) if len(seen) and np.ptp(seen[:, i]) == 0]
-    if constant:
-        names[constant[0]] = INTERCEPT
+    ones_at = [i for i in range(seen.shape[1]) if len(seen) and (seen[:, i] == 1).all()]
+    _check_names([name for i, name in enumerate(names) if i not in ones_at[:1]], argument)
+    if ones_at:
+        names[ones_at[0]] = INTERCEPT
         return Design(values, tuple(names), adds_intercept=False, columns=columns)
     ones = np.where(np.isnan(values).any(axis=1), np.nan, 1.0)
     return Design(np.column_stack([ones, values]), (INTERCEPT, *names), columns=columns)
@@ -203,8 +259,9 @@ def check_rank(matrix: Floats, names: tuple[str, ...]) -> None:
         return
     k, p = matrix.shape
     if p > 1 and k <= p:
+        studies = "study" if k == 1 else "studies"
         raise PoolError(
-            f"{k} studies cannot carry {p} coefficients ({', '.join(names)}); "
+            f"{k} {studies} cannot carry {p} coefficients ({', '.join(names)}); "
             "use fewer moderators or more studies."
         )
     scaled = matrix / np.maximum(np.abs(matrix).max(axis=0), np.finfo(float).tiny)
@@ -214,14 +271,17 @@ def check_rank(matrix: Floats, names: tuple[str, ...]) -> None:
         if np.linalg.matrix_rank(scaled[:, [*kept, i]]) > len(kept):
             kept.append(i)
             continue
+        if not scaled[:, i].any():
+            surplus.append(f"{names[i]} is 0 throughout")
+            continue
         made_of = np.linalg.lstsq(scaled[:, kept], scaled[:, i], rcond=None)[0]
         parts = [names[j] for j, part in zip(kept, made_of, strict=True) if abs(part) > 1e-8]
-        surplus.append(f"{names[i]} adds nothing to {', '.join(parts) or 'a column of zeros'}")
+        surplus.append(f"{names[i]} adds nothing to {', '.join(parts)}")
     if surplus:
         raise PoolError(f"in the studies that enter, {'; '.join(surplus)}; leave it out.")
 
 
-def parsed_formula(formula: str, columns: Any) -> tuple[Any, list[str]]:
+def parsed_formula(formula: str, columns: Any, argument: str = "mods") -> tuple[Any, list[str]]:
     """Read a formula, and find the columns it uses.
 
     Parameters
@@ -230,6 +290,8 @@ def parsed_formula(formula: str, columns: Any) -> tuple[Any, list[str]]:
         One-sided, such as "~ dose + C(design)".
     columns : iterable
         The columns that there are.
+    argument : str
+        What the caller names the formula, for messages.
 
     Returns
     -------
@@ -252,80 +314,56 @@ def parsed_formula(formula: str, columns: Any) -> tuple[Any, list[str]]:
     try:
         parsed = Formula(formula)
     except FormulaicError as err:
-        raise PoolError(f"mods={formula!r} is not a formula ({err}); write '~ dose'.") from err
+        raise PoolError(
+            f"{argument}={formula!r} is not a formula ({first_line(err)}); write '~ dose'."
+        ) from err
     if hasattr(parsed, "lhs"):
-        raise PoolError(f"mods={formula!r} has a left side; write only '~ ...'.")
+        raise PoolError(f"{argument}={formula!r} has a left side; write only '~ ...'.")
     # Functions such as poly() hide their variables from formulaic's own list.
     words = set(re.findall(r"[^\W\d]\w*", formula)) & set(map(str, columns))
     needed = sorted({*map(str, parsed.required_variables), *words})
     absent = [name for name in needed if name not in columns]
     if absent:
         raise PoolError(
-            f"mods={formula!r} uses {', '.join(absent)}, which the data do not have; "
+            f"{argument}={formula!r} uses {', '.join(absent)}, which the data do not have; "
             "pass the frame that has it as data=."
         )
     return parsed, needed
 
 
-def _from_formula(formula: str, frame: pd.DataFrame, entering: NDArray[np.bool_] | None) -> Design:
-    from formulaic.errors import FormulaicError
-
-    parsed, needed = parsed_formula(formula, frame.columns)
-    complete = frame[needed].notna().all(axis=1).to_numpy()
+def _from_formula(
+    formula: str, frame: pd.DataFrame, entering: NDArray[np.bool_] | None, argument: str
+) -> Design:
+    parsed, needed = parsed_formula(formula, frame.columns, argument)
+    asked = f"{argument}={formula!r}"
+    _check_names(needed, argument)
+    frame = plain_factors(once(frame, needed, "the data"), needed)
+    complete = complete_rows(frame, needed)
     if not complete.any():
-        raise PoolError(f"mods={formula!r}: no row has all of {', '.join(needed)}; fill them in.")
+        raise PoolError(f"{asked}: no row has all of {', '.join(needed)}; fill them in.")
     if entering is not None and (complete & entering).any():
         complete = complete & entering
-    rows = _plain_factors(frame.loc[complete], needed)
+    rows = plain_factors(frame.loc[complete], needed)
     try:
-        made = parsed.get_model_matrix(rows, na_action="ignore")
-    except FormulaicError as err:
-        raise PoolError(f"mods={formula!r} does not fit the data ({err}); check it.") from err
-    matrix = np.full((len(frame), made.shape[1]), np.nan)
-    matrix[complete] = np.asarray(made, dtype=float)
+        with np.errstate(all="ignore"):
+            made = parsed.get_model_matrix(rows, na_action="ignore")
+        values = np.asarray(made, dtype=float) if hasattr(made, "columns") else None
+    except Exception as err:
+        # Whatever the functions of a formula raise when the data are not for them.
+        raise PoolError(f"{asked} does not fit the data ({first_line(err)}); check it.") from err
+    if values is None:
+        raise PoolError(f"{asked} has several parts; write one, such as '~ dose + C(design)'.")
+    if not values.shape[1]:
+        raise PoolError(f"{asked} has no term; write '~ 1' for the intercept alone.")
+    matrix = np.full((len(frame), values.shape[1]), np.nan)
+    matrix[complete] = finite_rows(values)
     names = tuple(INTERCEPT if name == "Intercept" else str(name) for name in made.columns)
     return Design(matrix, names, made.model_spec, columns=tuple(needed))
 
 
-def _plain_factors(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Return the rows with factors as formulaic knows them.
-
-    A declared category that no row has would be a column of zeros, and strings of Arrow numbers.
-    """
-    new = {}
-    for name in columns:
-        if isinstance(rows[name].dtype, pd.CategoricalDtype):
-            new[name] = rows[name].cat.remove_unused_categories()
-        elif isinstance(rows[name].dtype, pd.StringDtype):
-            new[name] = rows[name].astype(object)
-    return rows.assign(**new)
-
-
-def _frame(newdata: Any) -> pd.DataFrame:
-    if isinstance(newdata, pd.DataFrame):
-        return newdata
-    if isinstance(newdata, Mapping):
-        columns = {str(name): np.atleast_1d(np.asarray(v)) for name, v in newdata.items()}
-        length = max((len(values) for values in columns.values()), default=0)
-        for name, values in columns.items():
-            if len(values) not in (1, length):
-                raise PoolError(
-                    f"predict: {name} has {len(values)} values and another column {length}; "
-                    "give one value, or one per new study."
-                )
-        return pd.DataFrame({name: np.resize(v, length) for name, v in columns.items()})
-    raise PoolError("predict: newdata must be a DataFrame or a dict of columns for a formula.")
-
-
-def _two_dimensional(values: Any, columns: int | None) -> Floats:
-    try:
-        array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as err:
+def _check_names(names: Sequence[str], argument: str) -> None:
+    taken = [name for name in names if name.lower() == INTERCEPT]
+    if taken:
         raise PoolError(
-            f"moderators must be numbers ({err}); use a formula, such as '~ C(design)', for words."
-        ) from err
-    if array.ndim == 2:
-        return array
-    if array.ndim == 1 and columns not in (None, 1):
-        return array[None, :]
-    return array.reshape(-1, 1)
+            f"{argument}: a moderator called {taken[0]} would be taken for the constant; rename it."
+        )

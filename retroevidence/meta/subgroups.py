@@ -14,11 +14,13 @@ from scipy.special import chdtrc, fdtrc
 
 from retroevidence._show import Card, interval, number, p_text, percent
 from retroevidence.errors import PoolError
+from retroevidence.meta.fit import Fit
 from retroevidence.meta.inputs import assembled
 from retroevidence.meta.interval import NAN, TESTS
+from retroevidence.meta.moderators import check_order
 from retroevidence.meta.pool import describe, fit_model, pool
 from retroevidence.meta.regression import Design
-from retroevidence.meta.result import Fit, Pooled
+from retroevidence.meta.result import Pooled
 from retroevidence.meta.tau2 import generalised_q
 from retroevidence.meta.wording import decimals, listed, or_none, study_names
 
@@ -185,7 +187,8 @@ def subgroups(
     Raises
     ------
     PoolError
-        If `by` is no column or has the wrong length, no study has a group, or :func:`pool` refuses.
+        If `by` is no column or has the wrong length, no study has a group, `common_tau2` is neither
+        True nor False, or :func:`pool` refuses.
 
     Notes
     -----
@@ -210,6 +213,8 @@ def subgroups(
         all  5   0.5399  [0.2359, 0.8439]  0.0957
     <BLANKLINE>
     """
+    if not isinstance(common_tau2, (bool, np.bool_)):
+        raise PoolError(f"common_tau2={common_tau2!r} is neither True nor False; say which.")
     frame = assembled(effects, yi, vi, None)
     labels, name = _labels(by, frame)
     grouped = labels.notna().to_numpy()
@@ -221,14 +226,15 @@ def subgroups(
         missing = np.array(study_names(frame), dtype=object)[~grouped]
         notes.append(f"Left out, no group in {name}: {listed(missing)}.")
     names = _in_order(labels[entering])
-    frame, labels = frame.loc[grouped], labels[grouped].astype(str)
+    frame, labels = frame.loc[grouped], labels[grouped].map(str)
     overall = pool(frame, method=method, test=test, level=level)
-    rows, codes = overall.fit.frame, labels[entering[grouped]].to_numpy()
+    rows, codes = overall.fit.frame, labels[entering[grouped]].to_numpy(dtype=object)
     together = common_tau2 and overall.k > len(names)
     if common_tau2 and not together:
         notes.append("Every group has one study, so there is no common tau² to estimate.")
     if together:
-        groups, tested = _with_one_tau2(overall, codes, names, method, test, level)
+        groups, tested, said = _with_one_tau2(overall, codes, names, method, test, level)
+        notes += said
     else:
         groups = {
             one: pool(rows[codes == one], method=method, test=test, level=level) for one in names
@@ -261,26 +267,38 @@ def _labels(by: Any, frame: pd.DataFrame) -> tuple[pd.Series, str]:
     if isinstance(by, str):
         if by not in frame.columns:
             raise PoolError(f"by={by!r} is no column of the effects; name one, or give its values.")
-        return frame[by], by
-    values = pd.Series(np.asarray(by, dtype=object), index=frame.index[: len(by)])
-    if len(by) != len(frame):
-        raise PoolError(f"by has {len(by)} values for {len(frame)} effects; give one per effect.")
-    return values, str(by.name) if isinstance(by, pd.Series) and by.name else "group"
+        if isinstance(frame[by], pd.DataFrame):
+            raise PoolError(f"the effects have several columns called {by}; keep one.")
+        return frame[by].astype(object), by
+    if not pd.api.types.is_list_like(by) or getattr(by, "ndim", 1) != 1:
+        raise PoolError(
+            f"by is a {type(by).__name__}; give the name of a column, or one value per effect."
+        )
+    values = list(by)
+    if len(values) != len(frame):
+        raise PoolError(
+            f"by has {len(values)} values for {len(frame)} effects; give one per effect."
+        )
+    check_order(frame, by, "by", "the effects")
+    name = str(by.name) if isinstance(by, pd.Series) and by.name else "group"
+    return pd.Series(values, index=frame.index, dtype=object), name
 
 
 def _in_order(labels: pd.Series) -> list[str]:
     """Return the groups in the order of their values, or of their names where those mix types."""
     found = list(pd.unique(labels))
     try:
-        return [str(one) for one in sorted(found)]
+        found = sorted(found)
     except TypeError:
-        return sorted(map(str, found))
+        found = sorted(found, key=str)
+    # 1 and "1" are one group, as they have one name.
+    return list(dict.fromkeys(map(str, found)))
 
 
 def _with_one_tau2(
     overall: Pooled, codes: NDArray[Any], names: list[str], method: str, test: str, level: float
-) -> tuple[dict[str, Pooled], tuple[float, float, float]]:
-    """Return groups that share the tau² of the regression on them, and the test between them."""
+) -> tuple[dict[str, Pooled], tuple[float, float, float], list[str]]:
+    """Return groups that share the tau² of the regression on them, the test, and what to say."""
     y, v, rows = overall.fit.yi, overall.fit.vi, overall.fit.rows
     member = codes[:, None] == np.array(names)
     whole = fit_model(
@@ -312,12 +330,19 @@ def _with_one_tau2(
             moderators=(NAN, 0, NAN),
             notes=[],
         )
+    said = []
+    if whole.test != test:
+        said.append(
+            "The studies of each group agree exactly, so Knapp-Hartung is not defined; "
+            "the modified Knapp-Hartung intervals are used."
+        )
     q, df = _between(groups)
-    if not df:
-        return groups, (NAN, math.inf if test == "z" else float(residual_df), NAN)
+    tested = q / df if df else NAN, float(residual_df), NAN
     if test == "z":
-        return groups, (q, math.inf, float(chdtrc(df, q)))
-    return groups, (q / df, float(residual_df), float(fdtrc(df, residual_df, q / df)))
+        tested = q if df else NAN, math.inf, float(chdtrc(df, q)) if df else NAN
+    elif df:
+        tested = q / df, float(residual_df), float(fdtrc(df, residual_df, q / df))
+    return groups, tested, said
 
 
 def _between(groups: Mapping[str, Pooled]) -> tuple[float, int]:

@@ -236,10 +236,10 @@ def conditioned(yi: Floats, vi: Floats, x: Floats) -> tuple[Floats, Floats, Floa
     Returns
     -------
     yi, vi, x : numpy.ndarray
-        The same for one column. For several another regression with the same residuals: they
-        depend on nothing of the design but its column space, so an orthonormal basis serves as
-        well, also for moderators such as a calendar year. Rows of large weight come first, as
-        `projection` asks for.
+        The same for one column, with effects that are all equal as 0. For several another
+        regression with the same residuals: they depend on nothing of the design but its column
+        space, so an orthonormal basis serves as well, also for moderators such as a calendar year.
+        Rows of large weight come first, as `projection` asks for.
 
     Examples
     --------
@@ -248,6 +248,9 @@ def conditioned(yi: Floats, vi: Floats, x: Floats) -> tuple[Floats, Floats, Floa
     ([5.0, 7.0], [2.0, 1.0])
     """
     if x.shape[1] == 1:
+        if yi[0] == yi[-1] and (yi == yi[0]).all() and (x == x[0]).all():
+            # The mean of equal numbers can be off by rounding, which tiny variances magnify.
+            yi = np.zeros_like(yi)
         return yi, vi, x
     order = np.argsort(vi, kind="stable")
     yi = yi[order]

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from numbers import Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,16 +16,15 @@ from scipy.special import chdtri, ndtri
 
 from retroevidence._show import Card, interval, number, percent
 from retroevidence.errors import PoolError, unknown_name
+from retroevidence.meta.estimates import Estimates
+from retroevidence.meta.fit import Fit
 from retroevidence.meta.heterogeneity import i2_h2, q_profile
 from retroevidence.meta.interval import Interval, check_level
 from retroevidence.meta.likelihood import log_likelihood, maximum_likelihood
 from retroevidence.meta.quadratic import quadratic_tails
 from retroevidence.meta.roots import find_root
-from retroevidence.meta.tau2 import typical_variance, weighted_q
+from retroevidence.meta.tau2 import conditioned, typical_variance, weighted_q
 from retroevidence.meta.wording import decimals, or_none
-
-if TYPE_CHECKING:
-    from retroevidence.meta.result import Fit, Pooled
 
 Floats = NDArray[np.float64]
 
@@ -125,7 +125,7 @@ class Tau2Interval:
 
 
 def tau2_interval(
-    pooled: Pooled, kind: str = "q-profile", *, level: float | None = None, a: float = 0.0
+    pooled: Estimates, kind: str = "q-profile", *, level: float | None = None, a: float = 0.0
 ) -> Tau2Interval:
     """Return a confidence interval for tau² of a pooled result, by name.
 
@@ -171,8 +171,8 @@ def tau2_interval(
         raise unknown_name("tau² interval", kind, KINDS)
     level = pooled.level if level is None else level
     check_level(level)
-    if not (a >= 0 and math.isfinite(a)):
-        raise PoolError(f"a={a} cannot enter the weights 1/(vi + a); give a number from 0.")
+    if not (isinstance(a, Real) and a >= 0 and math.isfinite(a)):
+        raise PoolError(f"a={a!r} cannot enter the weights 1/(vi + a); give a number from 0.")
     if pooled.method == "CE" or math.isnan(pooled.tau2):
         what = "one study" if pooled.k == 1 else "a common-effect fit"
         raise PoolError(f"tau² is not estimated from {what}; there is no interval to give.")
@@ -215,7 +215,7 @@ def _digits(level: float) -> int:
 
 def _profile(fit: Fit, level: float, restricted: bool, notes: list[str]) -> tuple[float, float]:
     """Return the outermost values whose log likelihood is within ``chi2/2`` of the maximum."""
-    y, v, x = fit.yi, fit.vi, fit.x
+    y, v, x = conditioned(fit.yi, fit.vi, fit.x)
     best = maximum_likelihood(y, v, x, restricted=restricted)
     drop = float(chdtri(1, 1 - level))
     floor = log_likelihood(y, v, x, best, restricted) - drop
@@ -287,7 +287,7 @@ def heterogeneity_weights(vi: Floats, x: Floats, a: float = 0.0) -> Callable[[fl
 
 def _generalised(fit: Fit, level: float, a: float) -> tuple[float, float]:
     """Return the values of tau² at which Q is at either end of its distribution."""
-    y, v, x = fit.yi, fit.vi, fit.x
+    y, v, x = conditioned(fit.yi, fit.vi, fit.x)
     q = weighted_q(y, 1 / (v + a), x)
     weights = heterogeneity_weights(v, x, a)
     tail = (1 - level) / 2
@@ -318,7 +318,7 @@ def _generalised(fit: Fit, level: float, a: float) -> tuple[float, float]:
 # Test-based -------------------------------------------------------------------------------------
 
 
-def _test_based(pooled: Pooled, fit: Fit, level: float) -> tuple[float, float]:
+def _test_based(pooled: Estimates, fit: Fit, level: float) -> tuple[float, float]:
     """Return limits from a normal interval for log H, with the standard error that Q implies."""
     k = len(fit.yi) - fit.x.shape[1] + 1
     if k < 3:

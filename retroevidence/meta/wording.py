@@ -21,7 +21,14 @@ RATIOS = {
     "CVR": "ratio of CVs",
     "OR": "odds ratio",
     "PETO": "odds ratio",
+    "D2OR": "odds ratio",
+    "D2ORL": "odds ratio",
+    "D2ORN": "odds ratio",
+    "MPOR": "odds ratio",
+    "MPORC": "odds ratio",
+    "MPPETO": "odds ratio",
     "RR": "risk ratio",
+    "MPRR": "risk ratio",
     "IRR": "rate ratio",
 }
 IN_PERCENT = ("ROM", "ROMC")
@@ -54,6 +61,21 @@ def study_names(frame: pd.DataFrame) -> list[str]:
                 for value, missing, name in zip(given, given.isna(), names, strict=True)
             ]
     return names
+
+
+def studies_in(frame: pd.DataFrame) -> int:
+    """Return how many studies the rows are from; a row that names none is one of its own.
+
+    Examples
+    --------
+    >>> studies_in(pd.DataFrame({"study_id": ["a", "a", None, None]}))
+    3
+    """
+    if "study_id" not in frame.columns:
+        return len(frame)
+    named = frame["study_id"].dropna().astype(str)
+    named = named[named != ""]
+    return len(frame) - len(named) + named.nunique()
 
 
 def listed(names: NDArray[np.object_], most: int = 8) -> str:

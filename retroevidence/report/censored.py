@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from retroevidence._show import number, p_text, percent
 from retroevidence.errors import PoolError
-from retroevidence.meta.censored import MODELS, TESTS, PooledCensored
+from retroevidence.meta.censored.result import MODELS, TESTS, PooledCensored
 from retroevidence.meta.interval import critical_value
 from retroevidence.report.layout import LABEL_WIDTH, Layout, Line, Sheet, spread
 from retroevidence.report.marks import (
     AXIS,
     CI_WIDTH,
     PLOT,
-    TURNED,
     Mark,
     draw_arrows,
     draw_diamond,
     draw_interval,
     limits_of,
-    two_lines,
+    under_axis,
 )
 from retroevidence.report.names import axis_label, experimental_of, row_labels, sides
 from retroevidence.report.scales import Scale, scale_of
@@ -47,7 +46,13 @@ class _Plan:
     sides: tuple[str, str] | None
 
 
-def forest_censored(result: PooledCensored | Checked, *, ax: Axes | None = None) -> Axes:
+def forest_censored(
+    result: PooledCensored | Checked,
+    *,
+    ax: Axes | None = None,
+    title: str | None = None,
+    experimental: str | None = None,
+) -> Axes:
     """Draw a forest plot in which bounded results are bars beside the squares of exact ones.
 
     Parameters
@@ -58,6 +63,11 @@ def forest_censored(result: PooledCensored | Checked, *, ax: Axes | None = None)
     ax : matplotlib Axes, optional
         Where to draw; its rectangle is used for the whole figure, text columns included. By
         default a new figure of the right size.
+    title : str, optional
+        By default the claim's statement, or nothing for a pooled result.
+    experimental : str, optional
+        What the experimental arm does, for the words on both sides of the null line; by default
+        what the claim's review says.
 
     Returns
     -------
@@ -75,7 +85,7 @@ def forest_censored(result: PooledCensored | Checked, *, ax: Axes | None = None)
     Examples
     --------
     >>> from matplotlib.figure import Figure
-    >>> from retroevidence.meta.censored import pool_censored
+    >>> from retroevidence.meta.censored.pool import pool_censored
     >>> nan = math.nan
     >>> pooled = pool_censored(
     ...     {"yi": [0.4, 0.7, nan], "vi": [0.1] * 3, "lower": [nan, nan, 0.0], "upper": [nan] * 3}
@@ -85,7 +95,7 @@ def forest_censored(result: PooledCensored | Checked, *, ax: Axes | None = None)
     >>> low < 0.0 < 0.7 < high
     True
     """
-    plan = _plan(result)
+    plan = _plan(result, title, experimental)
     with settings():
         sheet = spread(plan.layout, ax)
         _draw(sheet, plan)
@@ -97,7 +107,7 @@ def forest_censored_size(result: PooledCensored | Checked) -> tuple[float, float
 
     Examples
     --------
-    >>> from retroevidence.meta.censored import pool_censored
+    >>> from retroevidence.meta.censored.pool import pool_censored
     >>> width, height = forest_censored_size(pool_censored({"yi": [1.0, 2.0], "vi": [1.0, 1.0]}))
     >>> width > height
     True
@@ -105,7 +115,9 @@ def forest_censored_size(result: PooledCensored | Checked) -> tuple[float, float
     return _plan(result).layout.size
 
 
-def _plan(result: PooledCensored | Checked) -> _Plan:
+def _plan(
+    result: PooledCensored | Checked, title: str | None = None, experimental: str | None = None
+) -> _Plan:
     claim: dict[str, Any] = getattr(result, "claim", {})
     pooled = result if isinstance(result, PooledCensored) else result.censored
     if pooled is None:
@@ -124,20 +136,18 @@ def _plan(result: PooledCensored | Checked) -> _Plan:
             line, mark = _mean(label, mean, scale, first=i == 0)
             lines.append(line)
             marks.append(mark)
-    words = None
+    words, below = None, 0.0
     if not math.isnan(scale.null):
-        left, right = map(
-            two_lines, sides(str(claim.get("claimed_direction") or ""), experimental_of(claim))
-        )
-        words = (f"← {left}", f"{right} →")
+        direction = str(claim.get("claimed_direction") or "")
+        words, below = under_axis(*sides(direction, experimental or experimental_of(claim)))
     effect = "Difference" if scale.name == "percent" else "Effect"
     layout = Layout(
         lines=tuple(lines),
         left=("Study",),
         right=(f"{effect} [{100 * pooled.level:g}% CI]\nor limits", "Weight"),
         plot=PLOT,
-        foot=AXIS + (TURNED if words else 0.0),
-        title=str(claim.get("statement") or ""),
+        foot=AXIS + below,
+        title=str(claim.get("statement") or "") if title is None else title,
         notes=_notes(pooled),
     )
     axis = axis_label(pooled.measure, pooled.studies)

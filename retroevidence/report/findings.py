@@ -209,7 +209,7 @@ def _left_out(checked: Checked) -> pd.DataFrame | None:
     Where the headline holds bounds it is refitted with them, else its exact results are.
     """
     from retroevidence.claims.synthesis import WITH_BOUNDS
-    from retroevidence.meta.censored import pool_censored
+    from retroevidence.meta.censored.pool import pool_censored
     from retroevidence.meta.sensitivity import leave_one_out
 
     bounded = checked.rung == WITH_BOUNDS

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from retroevidence._show import number, p_text, percent
 from retroevidence.errors import PoolError
+from retroevidence.meta.interval import Interval
 from retroevidence.meta.wording import IN_PERCENT, RATIOS
 from retroevidence.report.censored import forest_censored
 from retroevidence.report.layout import LABEL_WIDTH, Layout, Line, Sheet, spread
 from retroevidence.report.marks import (
     AXIS,
     PLOT,
-    TURNED,
     Mark,
     draw_diamond,
     draw_interval,
     limits_of,
-    two_lines,
+    under_axis,
 )
+from retroevidence.report.models import model_notes
 from retroevidence.report.names import axis_label, experimental_of, row_labels, short_of, sides
 from retroevidence.report.scales import Scale, scale_of
 from retroevidence.report.style import ACCENT, GREY, INK, LINE, PALE, fold, settings
@@ -61,9 +61,9 @@ def forest(
 
     Parameters
     ----------
-    result : Pooled or Checked
-        A pooled result, or a claim whose verdict rests on one. A claim whose verdict rests on
-        effects and bounds is drawn by `forest_censored`.
+    result : Pooled, PooledBayes, PooledMultilevel, PooledCounts, PooledCensored or Checked
+        A pooled result, or a claim whose verdict rests on one. What holds bounds is drawn by
+        `forest_censored`.
     ax : matplotlib Axes, optional
         Where to draw; its rectangle is used for the whole figure, text columns included. By
         default a new figure of the right size.
@@ -82,7 +82,7 @@ def forest(
     Raises
     ------
     PoolError
-        If there is no pooled result.
+        If there is no pooled result, or the studies of this one have no effects of their own.
 
     Notes
     -----
@@ -101,9 +101,10 @@ def forest(
     >>> low < -0.9 < 0.0 <= high
     True
     """
-    if getattr(result, "rung", "") == "effects and bounds":
-        # That plot is built from this one's parts, so it can only be imported here.
-        return forest_censored(cast("Checked", result), ax=ax)
+    if getattr(result, "rung", "") == "effects and bounds" or hasattr(result, "without_bounded"):
+        return forest_censored(
+            cast("Checked", result), ax=ax, title=title, experimental=experimental
+        )
     plan = _plan(result, title, experimental)
     with settings():
         sheet = spread(plan.layout, ax)
@@ -127,14 +128,33 @@ def forest_size(
 
 
 def pooled_of(result: Pooled | Checked) -> Pooled | None:
-    """Return the pooled result itself, also when it comes inside a checked claim."""
+    """Return the pooled result itself, also when it comes inside a checked claim.
+
+    Raises
+    ------
+    PoolError
+        If it is something else, or its studies have no effects of their own.
+    """
     pooled: Pooled | None = getattr(result, "pooled", result)  # type: ignore[arg-type]
+    if pooled is None:
+        return None
+    name = type(pooled).__name__
+    if hasattr(pooled, "groups"):
+        raise PoolError(f"a {name} has several means; draw its overall, or one of its groups.")
+    if not hasattr(pooled, "studies") or not hasattr(pooled, "ci"):
+        raise PoolError(f"a {name} is no pooled mean; draw what rv.pool or rv.check gives.")
+    if "yi" not in pooled.studies.columns:
+        raise PoolError(
+            f"the studies of a {name} have no effects of their own; draw those of rv.effect_sizes "
+            "after rv.pool."
+        )
     return pooled
 
 
 def has_moderators(pooled: Pooled) -> bool:
     """Tell whether a result is a meta-regression, which has no single pooled effect."""
-    return math.isfinite(pooled.qm)
+    qm = getattr(pooled, "qm", math.nan)
+    return math.isfinite(qm) or len(getattr(pooled, "coefficients", ())) > 1
 
 
 def _plan(result: Pooled | Checked, title: str | None, experimental: str | None) -> _Plan:
@@ -146,24 +166,27 @@ def _plan(result: Pooled | Checked, title: str | None, experimental: str | None)
             "there is no pooled result to draw; retroevidence.report.figures.draw shows what the "
             "claim has instead."
         )
-    scale = scale_of(pooled.measure)
+    errors = np.sqrt(column_of(pooled.studies, "vi"))
+    errors = errors[np.isfinite(errors)]
+    usual = float(np.median(errors)) if errors.size else math.nan
+    scale = scale_of(pooled.measure).fitted(usual)
     lines, marks, people = _studies(pooled, scale, experimental)
     for line, mark in _summary(pooled, scale, len(people), len(marks)):
         lines.append(line)
         marks.append(mark)
     effect = "Difference" if scale.name == "percent" else "Effect"
-    words = None
+    words, below = None, 0.0
     if not math.isnan(scale.null):
-        left, right = sides(str(claim.get("claimed_direction") or ""), experimental)
-        words = (f"← {two_lines(left)}", f"{two_lines(right)} →")
+        direction = str(claim.get("claimed_direction") or "")
+        words, below = under_axis(*sides(direction, experimental))
     layout = Layout(
         lines=tuple(lines),
         left=("Study", *people),
         right=(f"{effect} [{100 * pooled.level:g}% CI]", "Weight"),
         plot=PLOT,
-        foot=AXIS + (TURNED if words else 0.0),
+        foot=AXIS + below,
         title=str(claim.get("statement") or "") if title is None else title,
-        notes=(*_notes(pooled, marks), *_claimed_note(claim)),
+        notes=(*_notes(pooled, marks, scale), *_claimed_note(claim)),
     )
     axis = axis_label(pooled.measure, pooled.studies)
     return _Plan(
@@ -237,7 +260,7 @@ def _summary(pooled: Pooled, scale: Scale, columns: int, k: int) -> list[tuple[L
     if k < 2 or math.isnan(pooled.estimate) or has_moderators(pooled):
         return []
     blank = ("",) * columns
-    ci, new = pooled.ci, pooled.prediction
+    ci, new = pooled.ci, getattr(pooled, "prediction", Interval(math.nan, math.nan))
     words = f"{scale.text(pooled.estimate)} {scale.interval_text(ci.low, ci.high)}"
     rows = [
         (
@@ -256,32 +279,15 @@ def _summary(pooled: Pooled, scale: Scale, columns: int, k: int) -> list[tuple[L
     return rows
 
 
-def _notes(pooled: Pooled, marks: list[Mark]) -> list[str]:
+def _notes(pooled: Pooled, marks: list[Mark], scale: Scale) -> list[str]:
     """Write the lines below the axis: heterogeneity, method, and what a reader must know."""
-    k = sum(mark.kind in {"study", "bounded"} for mark in marks)
-    if k < 2:
+    if sum(mark.kind in {"study", "bounded"} for mark in marks) < 2:
         notes = ["One result: nothing is pooled and heterogeneity cannot be estimated."]
     else:
-        found = []
-        if math.isfinite(pooled.tau2):
-            found.append(f"τ² = {number(pooled.tau2)}")
-        if math.isfinite(pooled.i2):
-            found.append(f"I² = {percent(pooled.i2 / 100)}")
-        if math.isfinite(pooled.q):
-            found.append(f"Q({pooled.q_df:g}) = {number(pooled.q, 2)}, {p_text(pooled.q_p_value)}")
         moderated = has_moderators(pooled)
-        what = "Residual heterogeneity" if moderated else "Heterogeneity"
-        notes = [f"{what}: {', '.join(found) or 'not estimated'}."]
-        ways = {"knha": "Knapp–Hartung interval", "z": "normal interval"}
-        ways |= {"t": "t interval", "adhoc": "modified Knapp–Hartung interval"}
-        model = "Common-effect" if pooled.method == "CE" else "Random-effects"
-        way = ways.get(pooled.test, f"{pooled.test} interval")
-        if moderated:
-            test = f"moderators: {p_text(pooled.qm_p_value)}; they have no single pooled effect"
-        else:
-            test = f"test of no effect: {p_text(pooled.p_value)}"
-        notes.append(f"{model} model, {pooled.method}, {way}; {test}.")
-        if not moderated and not math.isfinite(pooled.prediction.low):
+        notes = model_notes(pooled, moderated=moderated, null=not math.isnan(scale.null))
+        new = getattr(pooled, "prediction", None)
+        if new is not None and not moderated and not math.isfinite(new.low):
             notes.append("No prediction interval: too few results to say how much effects vary.")
     if any(mark.kind == "bounded" for mark in marks):
         notes.append("Pale lines: results known only to lie in that range; no exact size reported.")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from retroevidence._show import percent
+from retroevidence.report.cells import effect_texts, words
 from retroevidence.report.markup import Markup, Piece, el, join, table
 from retroevidence.report.prose import typeset
 from retroevidence.report.scales import scale_of
-from retroevidence.report.tables import Table, effect_texts, words
+from retroevidence.report.table import Table
 
 #: Headings of the counted columns that a reader sees, in their order.
 COUNTED = {

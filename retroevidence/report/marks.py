@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retroevidence.report.layout import LEADING, Sheet
+from retroevidence.report.layout import Sheet, text_height
 from retroevidence.report.scales import Scale
-from retroevidence.report.style import ACCENT, GREY, INK, PALE, SMALL
+from retroevidence.report.style import ACCENT, GREY, INK, PALE, SMALL, fold, text_width
 
-#: Width of the plot, and heights of the axis with its words on one line or two, in points.
+#: Width of the plot, height of the axis, and room around the words below it, in points.
 PLOT = 190.0
-AXIS, TURNED = 31.0, 2 * SMALL * LEADING + 5.0
+AXIS, ROOM = 31.0, 5.0
 #: Widths of lines, in points.
 CI_WIDTH, PI_WIDTH, BOUND_WIDTH = 1.0, 2.2, 4.0
 
@@ -58,6 +58,34 @@ def two_lines(words: str) -> str:
         return words
     cuts = [(" ".join(parts[:i]), " ".join(parts[i:])) for i in range(1, len(parts))]
     return "\n".join(min(cuts, key=lambda cut: max(map(len, cut))))
+
+
+def under_axis(left: str, right: str) -> tuple[tuple[str, str], float]:
+    """Break the words on both sides of the null line so that they stay apart.
+
+    Parameters
+    ----------
+    left, right : str
+        What the sides mean; each has half of the plot.
+
+    Returns
+    -------
+    words : tuple of str
+        With arrows and line breaks.
+    height : float
+        What both need, in points.
+
+    Examples
+    --------
+    >>> words, height = under_axis("lower with backward walking", "higher with backward walking")
+    >>> words[0].split(chr(10)), height
+    (['← lower with', 'backward walking'], 22.5)
+    """
+    half = PLOT / 2 - ROOM
+    words = (f"← {two_lines(left)}", f"{two_lines(right)} →")
+    if max(text_width(side, SMALL) for side in words) > half:
+        words = (fold(f"← {left}", half, SMALL), fold(f"{right} →", half, SMALL))
+    return words, max(text_height(side, SMALL) for side in words) + ROOM
 
 
 def draw_diamond(sheet: Sheet, mark: Mark, y: float) -> None:

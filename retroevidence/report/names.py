@@ -11,6 +11,7 @@ import pandas as pd
 from retroevidence.loaders.record import EXPERIMENTAL
 
 _KEY = re.compile(r"^(?P<name>[a-z]+?)(?P<year>(?:19|20)\d\d)(?P<rest>[a-z].*)?$")
+_IS_KEY = re.compile(r"^[a-z0-9_]+$")
 _REGISTERS = ("nct", "ctri", "irct", "isrctn", "actrn")
 
 MEASURES = {
@@ -18,6 +19,11 @@ MEASURES = {
     "SMD": "standardised mean difference (Hedges g)",
     "SMDH": "standardised mean difference (unequal variances)",
     "SMD1": "standardised mean difference (comparator's SD)",
+    "SMD1H": "standardised mean difference (comparator's SD)",
+    "OR2D": "standardised mean difference (from an odds ratio)",
+    "OR2DL": "standardised mean difference (from an odds ratio)",
+    "OR2DN": "standardised mean difference (from an odds ratio)",
+    "CLES": "probability of a higher value (common-language effect size)",
     "ROM": "difference in percent",
     "ROMC": "difference in percent",
     "VR": "variability ratio",
@@ -32,9 +38,19 @@ MEASURES = {
     "RR": "risk ratio",
     "RD": "risk difference",
     "PETO": "odds ratio (Peto)",
+    "D2OR": "odds ratio (from a standardised difference)",
+    "D2ORL": "odds ratio (from a standardised difference)",
+    "D2ORN": "odds ratio (from a standardised difference)",
+    "MPRD": "risk difference (matched pairs)",
+    "MPRR": "risk ratio (matched pairs)",
+    "MPOR": "odds ratio (matched pairs)",
+    "MPORC": "odds ratio (matched pairs)",
+    "MPPETO": "odds ratio (matched pairs, Peto)",
     "AS": "arcsine difference",
+    "PHI": "phi coefficient",
     "COR": "correlation",
     "ZCOR": "correlation",
+    "PCOR": "partial correlation",
     "PR": "proportion",
     "PLN": "proportion",
     "PLO": "proportion",
@@ -42,8 +58,11 @@ MEASURES = {
     "PFT": "double-arcsine proportion",
     "IRR": "rate ratio",
     "IRD": "rate difference",
+    "IRSD": "difference of square roots of rates",
     "MN": "mean",
     "MNLN": "mean",
+    "ARAW": "Cronbach's alpha",
+    "GEN": "effect",
 }
 
 
@@ -54,7 +73,8 @@ def study_label(key: str) -> str:
     ----------
     key : str
         The study's key: first author and year in small letters. A key that ends in ``_nd`` has
-        no year on the page it was read from; one that starts with ``anon`` has no authors.
+        no year on the page it was read from; one that starts with ``anon`` has no authors. A name
+        that is no key, as it has capitals or spaces, stays as it is.
 
     Examples
     --------
@@ -62,7 +82,11 @@ def study_label(key: str) -> str:
     ['Alghadir 2019', 'Abdelraouf 2019b', 'Kajale (year not shown)']
     >>> study_label("anon_cairo45_nd"), study_label("nct02688777"), study_label("kim2016cp")
     ('Anon. cairo45 (year not shown)', 'NCT02688777', 'Kim 2016 (cp)')
+    >>> study_label("de Vries, 2010")
+    'de Vries, 2010'
     """
+    if not _IS_KEY.match(key):
+        return key
     name = key.removesuffix("_nd")
     undated = " (year not shown)" if name != key else ""
     if name.startswith(_REGISTERS) and any(sign.isdigit() for sign in name):
@@ -85,8 +109,8 @@ def measure_name(measure: str) -> str:
 
     Examples
     --------
-    >>> measure_name("RR"), measure_name("ROMC"), measure_name("GEN")
-    ('risk ratio', 'difference in percent', 'GEN')
+    >>> measure_name("RR"), measure_name("ROMC"), measure_name("mine")
+    ('risk ratio', 'difference in percent', 'mine')
     """
     return MEASURES.get(measure, measure)
 
@@ -154,6 +178,8 @@ def sides(direction: str, experimental: str) -> tuple[str, str]:
 def row_labels(studies: pd.DataFrame) -> list[str]:
     """Return one label per row; a study with several rows also names what differs between them.
 
+    A row is called by its `label` where it has one, else by its study.
+
     Examples
     --------
     >>> frame = pd.DataFrame(
@@ -165,12 +191,16 @@ def row_labels(studies: pd.DataFrame) -> list[str]:
     >>> row_labels(frame)
     ['Kim 2001', 'Lee 2013, timed walk', 'Lee 2013, step test']
     """
-    for column in ("study_id", "label", "comparison"):
+    own = [study_label(label) if _told(label) else "" for label in studies.get("label", ())]
+    for column in ("study_id", "comparison"):
         if column in studies.columns:
             labels = [study_label(str(key)) for key in studies[column]]
             break
     else:
-        return [f"Result {i}" for i in range(1, len(studies) + 1)]
+        if not own:
+            return [f"Result {i}" for i in range(1, len(studies) + 1)]
+        labels = [f"Result {i}" for i in range(1, len(studies) + 1)]
+    labels = [name or label for name, label in zip(own, labels, strict=True)] if own else labels
     for column in ("instrument", "muscle", "outcome", "comparison", "arm", "contrast", "rows"):
         if column not in studies.columns:
             continue

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from retroevidence.claims import certainty, rules
+from retroevidence.report.cells import words
 from retroevidence.report.cited import reference_list
 from retroevidence.report.css import CSS
 from retroevidence.report.findings import Findings
@@ -15,7 +16,6 @@ from retroevidence.report.possible import possible
 from retroevidence.report.prose import prose, typeset
 from retroevidence.report.redone import redone
 from retroevidence.report.section import anchor, facts, headline, section, verdict_mark
-from retroevidence.report.tables import words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,12 +102,14 @@ def _header(findings: Findings, title: str) -> Markup:
     studies = findings.rows.get("studies", 0)
     found = {word: sum(c.verdict == word for c in findings.checks) for word in rules.VERDICTS}
     tally = ", ".join(f"{n} {word}" for word, n in found.items() if n)
+    claims = "1 claim" if k == 1 else f"{k} claims"
     lead = (
-        f"{k} claims, judged by {studies} located studies and records: {tally}. Every verdict "
+        f"{claims}, judged by {studies} located studies and records: {tally}. Every verdict "
         "follows from a written rule, and every number below leads back to the page it was read on."
     )
+    read = "from public pages, mostly abstracts" if _abstracts(findings) else "where each row says"
     how = (
-        "Results were read from public pages, mostly abstracts. Each report enters as the "
+        f"Results were read {read}. Each report enters as the "
         "strongest statement it supports: an effect with its variance, a p-value, a direction, or "
         "nothing. "
         f"Effects are {findings.experimental} minus comparator."
@@ -233,10 +235,18 @@ def _data(findings: Findings) -> Markup:
     )
 
 
+def _abstracts(findings: Findings) -> bool:
+    """Tell whether most results were read in abstracts."""
+    places = [place.lower() for _, place in findings.sources.values()]
+    return 2 * sum("abstract" in place for place in places) > len(places)
+
+
 def _limits(findings: Findings) -> Markup:
     points = [
         "Most results were read from abstracts: what a full text would add is not here, and risk "
-        "of bias is not judged.",
+        "of bias is not judged."
+        if _abstracts(findings)
+        else "Risk of bias is not judged; it counts against every claim.",
         "The search was not exhaustive; a claim without usable evidence here may have some "
         "elsewhere.",
         "Results reported only as p < 0.05 or as a direction carry no size. They are shown and "

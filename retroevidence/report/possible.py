@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from retroevidence.report.cells import rung_estimate, words
 from retroevidence.report.markup import Markup, Piece, el, join, link, table
 from retroevidence.report.names import study_label
 from retroevidence.report.prose import typeset
-from retroevidence.report.tables import Table, rung_estimate, words
+from retroevidence.report.table import Table
 
 #: What a check can find, in the order of the columns.
 STATUSES = ("consistent", "flag", "not assessable")

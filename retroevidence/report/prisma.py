@@ -18,7 +18,18 @@ from retroevidence.errors import RetroEvidenceError
 from retroevidence.loaders.logs import KINDS, STAGES, Data, read_log
 from retroevidence.loaders.screening import screening
 from retroevidence.loaders.screening_rules import CONFLICT, WAITING
-from retroevidence.report.style import BODY, GREY, INK, LINE, PALE, blank, fold, font, settings
+from retroevidence.report.style import (
+    BODY,
+    GREY,
+    INK,
+    LINE,
+    PALE,
+    blank,
+    fold,
+    font,
+    settings,
+    text_width,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -214,8 +225,10 @@ def prisma(data: Data = None) -> Prisma:
 
 # The drawing: two columns of boxes beside three bars that name the phases; sizes in points.
 _WIDTH, _LEFT, _RIGHT = 190.0, 44.0, 268.0
-_PAD, _GAP, _LEADING, _NAME = 7.0, 22.0, 11.5, 52.0
+_PAD, _GAP, _LEADING, _NAME, _AROUND = 7.0, 22.0, 11.5, 52.0, 12.0
 _PHASES = ("Identification", "Screening", "Included")
+#: The phase of several boxes, which are together higher than its name is long.
+_SHARED = 1
 
 
 @dataclass(frozen=True)
@@ -229,8 +242,11 @@ class _Pair:
     @property
     def height(self) -> float:
         lines = max(self.main.count("\n"), self.side.count("\n") if self.side else 0) + 1
-        # The last box alone spans its phase, whose name runs upward beside it.
-        return max(lines * _LEADING + 2 * _PAD, 0.0 if self.side else _NAME)
+        # The first and the last box alone span their phase, whose name runs upward beside them.
+        name = 0.0
+        if self.phase != _SHARED:
+            name = max(_NAME, text_width(_PHASES[self.phase], bold=True) + _AROUND)
+        return max(lines * _LEADING + 2 * _PAD, name)
 
 
 def flow_diagram(flow: Prisma, ax: Axes | None = None) -> Axes:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pandas as pd
 
 from retroevidence._show import number
+from retroevidence.report.cells import estimate_text, review_texts, words
 from retroevidence.report.markup import Markup, Piece, el, join, table
 from retroevidence.report.names import study_label
 from retroevidence.report.possible import Sources, row_links
 from retroevidence.report.prose import typeset
-from retroevidence.report.tables import Table, estimate_text, review_texts, words
+from retroevidence.report.table import Table
 
 #: Digits that the Cochrane data print.
 PRINTED_DIGITS = 6

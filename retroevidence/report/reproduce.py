@@ -17,7 +17,8 @@ from retroevidence.report.page import page
 from retroevidence.report.possible import integrity_tables
 from retroevidence.report.redone import redone_tables
 from retroevidence.report.robustness import leave_one_out_table, multiverse_table
-from retroevidence.report.tables import WITH_BOUNDS, Table, plain_table, summary_tables
+from retroevidence.report.summary_tables import WITH_BOUNDS, summary_tables
+from retroevidence.report.table import Table, plain_table
 
 PAGE, NUMBERS = "report.html", "results.json"
 

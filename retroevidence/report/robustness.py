@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from retroevidence._show import number, percent
+from retroevidence.report.cells import estimate_text, words
 from retroevidence.report.markup import Markup, Piece, el, join, table
 from retroevidence.report.names import study_label
 from retroevidence.report.prose import typeset
 from retroevidence.report.scales import scale_of
 from retroevidence.report.specification import LEVEL_WORDS
-from retroevidence.report.tables import Table, columns, estimate_text, words
+from retroevidence.report.table import Table, columns
 
 if TYPE_CHECKING:
     from retroevidence.claims.check import Checked

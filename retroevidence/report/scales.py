@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from retroevidence._show import number
@@ -27,6 +27,8 @@ class Scale:
         Where "no difference" is on the pooled scale; nan when the measure has no null.
     unit : str
         Sign written behind each number.
+    digits : int, optional
+        Decimals of plain numbers; by default by the size of each.
     """
 
     name: str
@@ -34,6 +36,26 @@ class Scale:
     pooled: Callable[[float], float]
     null: float
     unit: str = ""
+    digits: int | None = None
+
+    def fitted(self, error: float) -> Scale:
+        """Return the scale with the decimals that standard errors of a usual size ask for.
+
+        Only plain numbers with errors far from 1 need others: two decimals would make them 0.00, or
+        tell more than is known.
+
+        Examples
+        --------
+        >>> scale_of("MD").fitted(0.0002).interval_text(0.0011, 0.0019)
+        '[0.0011, 0.0019]'
+        >>> scale_of("MD").fitted(120.0).text(88.4), scale_of("MD").fitted(0.2).text(88.4)
+        ('88', '88.40')
+        """
+        if self.name != "plain" or self.pooled is not _same or not 0 < error < math.inf:
+            return self
+        if error < 0.005:
+            return replace(self, digits=min(12, -math.floor(math.log10(error))))
+        return replace(self, digits=0 if error >= 100 else 1) if error >= 10 else self
 
     def text(self, value: float) -> str:
         """Write one pooled-scale value for the reader.
@@ -42,6 +64,8 @@ class Scale:
         --------
         >>> scale_of("ROMC").text(0.27), scale_of("SMD").text(-0.714), scale_of("RR").text(0.0)
         ('+31%', '−0.71', '1.00')
+        >>> scale_of("OR").text(-6.2)
+        '0.002'
         """
         if math.isnan(value):
             return "not available"
@@ -57,8 +81,13 @@ class Scale:
             return minus(f"+{body}%" if seen > 0 and float(body) != 0 else f"{body}%")
         if self.name == "proportion":
             return f"{number(100 * seen, 1)}%"
+        if self.name == "ratio" and seen < 0.005:
+            # A ratio is never 0.
+            if seen < 0.0001:
+                return "<0.0001"
+            return number(seen, -math.floor(math.log10(seen)))
         digits = 0 if abs(seen) >= 1000 else 1 if abs(seen) >= 100 else 2
-        return minus(number(seen, digits))
+        return minus(number(seen, digits if self.digits is None else self.digits))
 
     def interval_text(self, low: float, high: float) -> str:
         """Write an interval of the pooled scale for the reader.
@@ -203,7 +232,10 @@ _NO_NULL = math.nan
 _SCALES = {
     **dict.fromkeys(("ROM", "ROMC"), _PERCENT),
     **dict.fromkeys(("OR", "RR", "PETO", "IRR", "VR", "CVR"), _RATIO),
-    "MN": Scale("plain", _same, _same, _NO_NULL),
+    **dict.fromkeys(("D2OR", "D2ORL", "D2ORN", "MPRR", "MPOR", "MPORC", "MPPETO"), _RATIO),
+    **dict.fromkeys(("MN", "PFT", "ARAW"), Scale("plain", _same, _same, _NO_NULL)),
+    # The chance that the first of two people has the higher value; even chances are no effect.
+    "CLES": Scale("plain", _same, _same, 0.5),
     "MNLN": Scale("plain", _exp, _log, _NO_NULL),
     "PR": Scale("proportion", _same, _same, _NO_NULL, "%"),
     "PLN": Scale("proportion", _exp, _log, _NO_NULL, "%"),

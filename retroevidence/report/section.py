@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from retroevidence._show import p_text, percent
-from retroevidence.report.markup import Markup, Piece, el, inline_svg, join, links, table
-from retroevidence.report.names import study_label
-from retroevidence.report.possible import claim_flags
-from retroevidence.report.prose import typeset
-from retroevidence.report.robustness import robustness
-from retroevidence.report.tables import (
+from retroevidence.report.cells import (
     SHARES,
     effect_texts,
     estimate_text,
     review_texts,
     rung_estimate,
     weight_text,
-    weights,
     words,
 )
+from retroevidence.report.markup import Markup, Piece, el, inline_svg, join, links, table
+from retroevidence.report.names import study_label
+from retroevidence.report.possible import claim_flags
+from retroevidence.report.prose import typeset
+from retroevidence.report.robustness import robustness
+from retroevidence.report.summary_tables import weights
 
 if TYPE_CHECKING:
     from retroevidence.claims.check import Checked

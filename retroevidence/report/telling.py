@@ -33,7 +33,7 @@ def telling_lines(results: Path) -> list[str]:
         entry = claims[name]
         return -abs(VERDICTS.index(entry["verdict"]) - middle), -int(entry["k"])
 
-    lines = [f"{len(claims)} claims: {tally}"]
+    lines = [f"{len(claims)} claim{'s' if len(claims) != 1 else ''}: {tally}"]
     for name in sorted(judged, key=clarity)[:CLAIMS_SHOWN]:
         entry = claims[name]
         lines.append(

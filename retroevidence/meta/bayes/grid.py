@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from retroevidence.errors import PoolError
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -29,6 +31,12 @@ _WIDTH = 2.0
 _TOLERANCE = 1e-13
 #: Bounds of the halving, far above what any posterior has needed.
 _ROUNDS, _MOST = 40, 20_000
+
+
+_NOT_INTEGRABLE = (
+    "the posterior of tau cannot be integrated; give a prior whose log density is a number and "
+    "falls faster than 1/tau."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +130,11 @@ def integrate(
     Grid
         Points and masses.
 
+    Raises
+    ------
+    PoolError
+        If the integrand is no number, or grows.
+
     Examples
     --------
     A half-Cauchy density has no mean, and yet its mass is 1:
@@ -135,6 +148,8 @@ def integrate(
         return np.asarray(log_function(np.exp(u)) + u)
 
     low, high, top = _range(log_integrand, centre, math.log(upper))
+    if not math.isfinite(top):
+        raise PoolError(_NOT_INTEGRABLE)
     edges = np.linspace(low, high, 1 + max(1, math.ceil((high - low) / _WIDTH)))
     active = np.column_stack([edges[:-1], edges[1:]])
     kept: list[tuple[Floats, Floats, Floats]] = []
@@ -168,6 +183,8 @@ def integrate(
     order = np.argsort(panels[:, 0])
     panels, points, values = panels[order], points[order], values[order]
     total = float(values.sum())
+    if not 0 < total < math.inf:
+        raise PoolError(_NOT_INTEGRABLE)
     return Grid(
         tau=np.exp(points).ravel(),
         mass=(values / total).ravel(),

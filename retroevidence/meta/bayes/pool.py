@@ -93,7 +93,7 @@ def pool_bayes(
     model = Model(frame["yi"].to_numpy(float), frame["vi"].to_numpy(float), tau_prior, mu_prior)
     if not tau_prior.proper and model.tail <= 1:
         raise PoolError(
-            f"the prior {tau_prior} of tau is improper, and {model.k} "
+            f"the prior of tau is improper ({tau_prior.name}), and {model.k} "
             f"{'study is' if model.k == 1 else 'studies are'} too few to make up for it; give a "
             "proper prior such as half_normal(0.5)."
         )

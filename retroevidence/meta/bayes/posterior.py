@@ -192,6 +192,10 @@ class Mixture(Posterior):
         z = (np.asarray(x, dtype=float)[..., None] - self.means) / self.sds
         return np.asarray(ndtr(z) @ self.mass)
 
+    def above(self, x: float) -> float:
+        """Return the probability of values above x, which 1 less the rest would round away."""
+        return float(ndtr((self.means - x) / self.sds) @ self.mass)
+
     def quantile(self, share: float) -> float:
         """Return the value below which this share of the probability lies."""
         if not 0 < share < 1:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,9 +99,7 @@ def normal(mean: float, sd: float) -> MuPrior:
     >>> normal(0, 2)
     normal(0, 2)
     """
-    if not math.isfinite(mean):
-        raise PoolError(f"mean={mean} of the prior is not a finite number.")
-    return MuPrior(float(mean), _positive(sd, "sd"))
+    return MuPrior(_finite(mean, "mean"), _positive(sd, "sd"))
 
 
 def half_normal(scale: float) -> TauPrior:
@@ -239,10 +238,8 @@ def log_normal(mean: float, sd: float) -> TauPrior:
     >>> log_normal(-2.56, 1.74)
     log-normal of tau² (-2.56, 1.74)
     """
-    if not math.isfinite(mean):
-        raise PoolError(f"mean={mean} of the prior is not a finite number.")
     # On the scale of log(tau) both are halved.
-    centre, spread = mean / 2, _positive(sd, "sd") / 2
+    centre, spread = _finite(mean, "mean") / 2, _positive(sd, "sd") / 2
     constant = -math.log(spread) - 0.5 * math.log(2 * math.pi)
 
     def log_density(tau: Floats) -> Floats:
@@ -280,9 +277,8 @@ def log_t(location: float, scale: float, df: float = 5.0) -> TauPrior:
     >>> log_t(-3.44, 2.59)
     log-t5 of tau² (-3.44, 2.59)
     """
-    if not math.isfinite(location):
-        raise PoolError(f"location={location} of the prior is not a finite number.")
-    centre, spread, df = location / 2, _positive(scale, "scale") / 2, _positive(df, "df")
+    centre, spread = _finite(location, "location") / 2, _positive(scale, "scale") / 2
+    df = _positive(df, "df")
     constant = float(gammaln((df + 1) / 2) - gammaln(df / 2)) - 0.5 * math.log(df * math.pi)
     constant -= math.log(spread)
 
@@ -420,17 +416,23 @@ def rhodes2015(setting: str = "general", comparison: str | None = None) -> TauPr
 
 
 def _pair(paper: str, table: Table, setting: str, comparison: str | None) -> Pair:
-    if setting not in table:
+    if not (isinstance(setting, str) and setting in table):
         raise unknown_name(f"setting of {paper}", setting, table)
     row = table[setting]
     if comparison is None:
         comparison = next(iter(row))
-    if comparison not in row:
+    if not (isinstance(comparison, str) and comparison in row):
         raise unknown_name(f"comparison of {paper} for {setting!r}", comparison, row)
     return row[comparison]
 
 
 def _positive(value: float, name: str) -> float:
-    if not (math.isfinite(value) and value > 0):
-        raise PoolError(f"{name}={value} of the prior is not a number above 0.")
+    if not (isinstance(value, Real) and math.isfinite(value) and value > 0):
+        raise PoolError(f"{name}={value!r} of the prior is not a number above 0; give one.")
+    return float(value)
+
+
+def _finite(value: float, name: str) -> float:
+    if not (isinstance(value, Real) and math.isfinite(value)):
+        raise PoolError(f"{name}={value!r} of the prior is not a finite number; give one.")
     return float(value)

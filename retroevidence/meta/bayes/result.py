@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from retroevidence._show import Card, interval, number, percent
+from retroevidence.errors import PoolError
 from retroevidence.meta.bayes.grid import Grid
 from retroevidence.meta.bayes.model import BLOCK, Given, Model
 from retroevidence.meta.bayes.posterior import Mixture, Posterior, TauPosterior, highest
@@ -24,6 +26,7 @@ from retroevidence.meta.wording import (
     decimals,
     exp_of,
     flattened,
+    studies_in,
     study_names,
 )
 
@@ -99,7 +102,7 @@ class PooledBayes:
         return self.model.given(self.grid.tau)
 
     @cached_property
-    def mu_posterior(self) -> Posterior:
+    def mu_posterior(self) -> Mixture:
         """Posterior of the mean effect."""
         given, tail = self._given, self.model.tail
         bounded = self.model.mu_prior is not None
@@ -112,7 +115,7 @@ class PooledBayes:
         )
 
     @cached_property
-    def new_posterior(self) -> Posterior:
+    def new_posterior(self) -> Mixture:
         """Posterior of the true effect in a new study."""
         given, tail = self._given, self.model.tail
         sds = np.sqrt(given.variance + self.grid.tau**2)
@@ -136,6 +139,11 @@ class PooledBayes:
         Posterior
             Given tau it is normal around ``b y + (1 - b) mu`` with ``b = tau²/(tau² + v)``.
 
+        Raises
+        ------
+        PoolError
+            If there is no such row.
+
         Examples
         --------
         >>> from retroevidence.meta.bayes.pool import pool_bayes
@@ -144,6 +152,8 @@ class PooledBayes:
         >>> round(pooled.study_posterior(1).mean, 3)
         0.797
         """
+        if not (isinstance(row, Integral) and 0 <= row < self.k):
+            raise PoolError(f"row={row!r} is none of the {self.k} studies; count from 0.")
         y, v = float(self.model.yi[row]), float(self.model.vi[row])
         kept = self.grid.tau**2 / (self.grid.tau**2 + v)
         means = kept * y + (1 - kept) * self._given.mean
@@ -163,7 +173,13 @@ class PooledBayes:
         Returns
         -------
         float
-            Between 0 and 1; the rest is the probability of an effect below.
+            Between 0 and 1, small ones to their own digits; the rest is the probability of an
+            effect below.
+
+        Raises
+        ------
+        PoolError
+            If the threshold is no number.
 
         Examples
         --------
@@ -173,8 +189,10 @@ class PooledBayes:
         >>> round(pooled.probability(above=0.5), 6)
         0.5
         """
+        if not isinstance(above, Real) or math.isnan(above):
+            raise PoolError(f"above={above!r} is no threshold; give a number.")
         posterior = self.new_posterior if new_study else self.mu_posterior
-        return 1 - float(posterior.cdf(above))
+        return posterior.above(float(above))
 
     # Numbers ----------------------------------------------------------------------------------
 
@@ -323,8 +341,7 @@ class PooledBayes:
                 "The tail of the posterior is so heavy that the mean effect has no standard "
                 "deviation; its median and interval stand."
             )
-        ids = self.frame.get("study_id")
-        if ids is not None and ids.duplicated().any():
+        if studies_in(self.frame) < self.k:
             found.append(
                 "Some studies give several effects, taken here as independent: "
                 "the interval is too narrow if they are alike."
@@ -434,8 +451,7 @@ class PooledBayes:
         )
 
     def _count(self) -> str:
-        ids = self.frame.get("study_id")
-        studies = self.k if ids is None else int(ids.nunique())
+        studies = studies_in(self.frame)
         noun = "study" if studies == 1 else "studies"
         if studies == self.k:
             return f"k = {self.k} {noun}"

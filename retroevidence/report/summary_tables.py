@@ -1,18 +1,25 @@
-"""The summary tables: every number at full precision as CSV, and readable as Markdown."""
+"""The summary tables of checked claims: verdicts, effects, rungs, pooled results, and what else."""
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from retroevidence._show import interval, number, p_text, percent
+from retroevidence._show import number, percent
+from retroevidence.report.cells import (
+    effect_texts,
+    estimate_text,
+    p_or_empty,
+    review_texts,
+    rung_estimate,
+    weight_text,
+    words,
+)
 from retroevidence.report.scales import scale_of
+from retroevidence.report.table import Table, columns
 
 if TYPE_CHECKING:
     from retroevidence.claims.check import Checked
@@ -50,127 +57,8 @@ REVIEWS = [
     "why_it_differs",
 ]  # fmt: skip
 
-
 #: Name of the main analysis with results that are only known between limits.
 WITH_BOUNDS = "main with bounds"
-
-#: Rungs whose estimate is a share of people or programmes, whatever the claim measures.
-SHARES = {"exact", "distribution", "directions"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with its caption.
-
-    Attributes
-    ----------
-    name : str
-        File name without suffix.
-    caption : str
-        One sentence: what a row is, and what the numbers are.
-    frame : DataFrame
-        The numbers as they were computed.
-    readable : DataFrame
-        The same rows as text, with fewer columns, for Markdown and the page.
-    """
-
-    name: str
-    caption: str
-    frame: pd.DataFrame
-    readable: pd.DataFrame
-
-    def csv(self) -> str:
-        """Return the table as CSV; each number has the digits that give it back exactly.
-
-        Examples
-        --------
-        >>> frame = pd.DataFrame({"x": [0.1 + 0.2, float("nan")]})
-        >>> print(Table("t", "c", frame, frame).csv().replace(chr(10), "|"))
-        x|0.30000000000000004|""|
-        """
-        return self.frame.to_csv(index=False, lineterminator="\n")
-
-    def markdown(self) -> str:
-        r"""Return the caption and the readable table as GitHub Markdown.
-
-        Examples
-        --------
-        >>> frame = pd.DataFrame({"a": ["x|y"]})
-        >>> print(Table("t", "What it is.", frame, frame).markdown())
-        What it is.
-        <BLANKLINE>
-        | a    |
-        |:-----|
-        | x\|y |
-        """
-        from tabulate import tabulate
-
-        cells = [[_plain(cell) for cell in row] for row in self.readable.itertuples(index=False)]
-        body = tabulate(
-            cells,
-            headers=[str(column) for column in self.readable.columns],
-            tablefmt="pipe",
-            disable_numparse=True,
-            colalign=["left"] * len(self.readable.columns) if cells else None,
-        )
-        return f"{self.caption}\n\n{body}\n"
-
-    def write(self, folder: str | os.PathLike[str]) -> None:
-        """Write ``name.csv`` and ``name.md`` into an existing directory."""
-        for suffix, text in ((".csv", self.csv()), (".md", self.markdown())):
-            (Path(folder) / f"{self.name}{suffix}").write_bytes(text.encode("utf-8"))
-
-
-def _plain(cell: object) -> str:
-    """Return a cell's text on one line, with what Markdown would read as a column escaped."""
-    return " ".join(words(cell).split()).replace("|", "\\|")
-
-
-def words(value: object) -> str:
-    """Return a value as text; what is missing is empty.
-
-    Examples
-    --------
-    >>> words(None), words(float("nan")), words(2.0), words("x")
-    ('', '', '2', 'x')
-    """
-    if value is None or value is pd.NA or value is pd.NaT:
-        return ""
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:g}"
-    return str(value)
-
-
-def columns(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Return these columns in this order; one that is not there is empty.
-
-    Examples
-    --------
-    >>> columns(pd.DataFrame({"b": [1], "c": [2]}), ["a", "b"]).columns.tolist()
-    ['a', 'b']
-    """
-    return frame.reindex(columns=list(names))
-
-
-def estimate_text(measure: object, estimate: object, low: object, high: object) -> str:
-    """Write an estimate with its interval on the scale people read.
-
-    Examples
-    --------
-    >>> estimate_text("ROMC", 0.27, 0.1, 0.4), estimate_text("SMD", -0.5, -1.0, 0.0)
-    ('+31% [+11%, +49%]', '−0.50 [−1.00, 0.00]')
-    >>> estimate_text("proportion", 0.0, 0.0, 0.103), estimate_text("SMD", float("nan"), 0, 0)
-    ('0.0% [0.0%, 10.3%]', '')
-    """
-    values = [float(words(value) or "nan") if not isinstance(value, float) else value
-              for value in (estimate, low, high)]  # fmt: skip
-    if math.isnan(values[0]):
-        return ""
-    if measure in ("proportion", "share"):
-        shares = [percent(value, 1) for value in values]
-        return f"{shares[0]} [{shares[1]}, {shares[2]}]"
-    scale = scale_of(str(measure))
-    return f"{scale.text(values[0])} {scale.interval_text(values[1], values[2])}".strip()
 
 
 def claims_table(checks: Sequence[Checked]) -> Table:
@@ -236,7 +124,7 @@ def rungs_table(checks: Sequence[Checked]) -> Table:
                 rung_estimate(row, measures.get(row["claim_id"]))
                 for row in frame.to_dict("records")
             ],
-            "p": frame["p_value"].map(_p),
+            "p": frame["p_value"].map(p_or_empty),
             "reading": frame["reading"],
         }
     )
@@ -246,18 +134,6 @@ def rungs_table(checks: Sequence[Checked]) -> Table:
         "one-sided for the claim."
     )
     return Table("rungs", caption, frame, readable)
-
-
-def rung_estimate(row: Mapping[Any, Any], measure: object) -> str:
-    """Write the estimate of a rung: a share where things are counted, else on the claim's scale.
-
-    Examples
-    --------
-    >>> rung_estimate({"rung": "directions", "estimate": 0.5, "ci_low": 0.1, "ci_high": 0.9}, "MD")
-    '50.0% [10.0%, 90.0%]'
-    """
-    kind = "share" if row["rung"] in SHARES else measure
-    return estimate_text(kind, row["estimate"], row["ci_low"], row["ci_high"])
 
 
 def analyses_table(checks: Sequence[Checked]) -> Table:
@@ -316,7 +192,7 @@ def pooled_table(checks: Sequence[Checked]) -> Table:
             ],
             "τ²": [number(float(value)) if words(value) else "" for value in frame["tau2"]],
             "I²": [percent(float(value) / 100) if words(value) else "" for value in frame["i2"]],
-            "p": frame["p_value"].map(_p),
+            "p": frame["p_value"].map(p_or_empty),
         }
     )
     caption = "Pooled results in full: random effects, REML, Knapp–Hartung unless the row differs."
@@ -397,52 +273,6 @@ def reviews_table(checks: Sequence[Checked]) -> Table:
     return Table("reviews", "Published pooled results beside ours.", frame, readable)
 
 
-def plain_table(name: str, caption: str, frame: pd.DataFrame) -> Table:
-    """Return a table whose readable form has the same columns.
-
-    Examples
-    --------
-    >>> plain_table("x", "c", pd.DataFrame({"a": [1.5]})).readable.loc[0, "a"]
-    '1.5'
-    """
-    readable = pd.DataFrame({str(c): [words(v) for v in frame[c]] for c in frame.columns})
-    return Table(name, caption, frame, readable)
-
-
-def effect_texts(frame: pd.DataFrame) -> list[str]:
-    """Write the effect of each row: with an interval, as bounds, or not at all."""
-    texts = []
-    for row in frame.to_dict("records"):
-        yi, vi, low, high = (_float(row[name]) for name in ("yi", "vi", "lower", "upper"))
-        scale = scale_of(str(row["measure"]))
-        if math.isfinite(yi) and math.isfinite(vi):
-            half = 1.959963984540054 * math.sqrt(vi)
-            texts.append(estimate_text(row["measure"], yi, yi - half, yi + half))
-        elif math.isfinite(yi):
-            texts.append(scale.text(yi))
-        elif math.isfinite(low) or math.isfinite(high):
-            low = -math.inf if math.isnan(low) else low
-            high = math.inf if math.isnan(high) else high
-            texts.append(scale.bound_text(low, high))
-        else:
-            texts.append("")
-    return texts
-
-
-def review_texts(frame: pd.DataFrame) -> list[str]:
-    """Write what each review printed: estimate, measure and interval as they stand there."""
-    texts = []
-    for row in frame.to_dict("records"):
-        estimate = _float(row["estimate"])
-        if math.isnan(estimate):
-            texts.append("")
-            continue
-        limits = interval(_float(row["ci_low"]), _float(row["ci_high"]), 2)
-        shown = limits if limits.startswith("[") else ""
-        texts.append(f"{words(row['measure'])} {number(estimate, 2)} {shown}".strip())
-    return texts
-
-
 def weights(checked: Checked) -> pd.Series[float]:
     """Return the weight [%] each effect row has in the main pooled estimate, missing if none."""
     frame = checked.effects
@@ -457,36 +287,12 @@ def weights(checked: Checked) -> pd.Series[float]:
                      index=frame.index, dtype="float64")  # fmt: skip
 
 
-def weight_text(value: object) -> str:
-    """Write a weight in percent.
-
-    Examples
-    --------
-    >>> weight_text(12.345), weight_text(float("nan"))
-    ('12.3%', '')
-    """
-    share = _float(value)
-    return f"{share:.1f}%" if math.isfinite(share) else ""
-
-
 def _estimates(frame: pd.DataFrame) -> list[str]:
     rungs = frame["rung"] if "rung" in frame.columns else [""] * len(frame)
     return [
         rung_estimate({**row, "rung": rung}, row["measure"])
         for row, rung in zip(frame.to_dict("records"), rungs, strict=True)
     ]
-
-
-def _p(value: object) -> str:
-    p = _float(value)
-    return "" if math.isnan(p) else p_text(p)
-
-
-def _float(value: object) -> float:
-    text = words(value)
-    if not text:
-        return math.nan
-    return float(value) if isinstance(value, int | float) else float(text)
 
 
 def _id(checked: Checked) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from retroevidence.meta.censored_likelihood import Rows, terms
+from retroevidence.meta.censored.likelihood import Rows, terms
 
 Floats = NDArray[np.float64]
 
