@@ -219,7 +219,7 @@ def test_a_file_that_is_none_of_candidates_is_refused(tmp_path, review):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(TableError, match="candidate_id"):
         accept(tmp_path / "other.csv", review)
-    with pytest.raises(TableError, match="is missing"):
+    with pytest.raises(TableError, match=r"^none.csv: is no file; give a file that .* extract"):
         accept(tmp_path / "none.csv", review)
 
 

@@ -19,6 +19,10 @@ def run(*words, cwd=None):
     )
 
 
+def test_the_version_is_that_of_the_package():
+    assert run("--version").stdout.strip() == f"retroevidence {rv.__version__}"
+
+
 def test_check_prints_every_claim():
     done = run("check")
     assert done.returncode == 0, done.stderr
@@ -72,6 +76,13 @@ def test_audit_prints_a_verdict_for_each_reference():
     done = run("audit")
     assert done.returncode == 0
     assert done.stdout.count("not located") >= 5
+
+
+def test_a_review_without_references_has_none_to_audit(tmp_path):
+    rv.new(tmp_path / "review")
+    done = run("audit", "--data", str(tmp_path / "review"))
+    assert done.returncode == 0
+    assert "no reference to compare" in done.stdout
 
 
 def test_audit_online_asks_for_an_address():

@@ -17,9 +17,17 @@ from matplotlib.text import Text
 
 from retroevidence.claims.check import Checked, check
 from retroevidence.claims.multiverse import multiverse
+from retroevidence.effects.measures import MEASURES
 from retroevidence.errors import RetroEvidenceError
+from retroevidence.meta.bayes.pool import pool_bayes
+from retroevidence.meta.bayes.priors import half_normal
 from retroevidence.meta.bias.trim_fill import trim_fill
+from retroevidence.meta.censored.pool import pool_censored
+from retroevidence.meta.counts.pool import pool_counts
+from retroevidence.meta.dependent.multilevel import pool_multilevel
 from retroevidence.meta.pool import pool
+from retroevidence.meta.subgroups import subgroups
+from retroevidence.report import names
 from retroevidence.report.figures import directions, draw, forest, funnel, save
 from retroevidence.report.forest import forest_size
 from retroevidence.report.funnel import funnel_blank
@@ -131,6 +139,19 @@ def texts(figure, dpi=100):
     ]
 
 
+ROWS = pooled([-0.9, -0.3, -0.6, 0.2], [0.1, 0.08, 0.12, 0.1]).studies
+COUNTS = pd.DataFrame({"a": [1, 2, 4], "n1": [20, 30, 25], "c": [3, 5, 6], "n2": [20, 30, 26]})
+OTHERS = {
+    "bayes": pool_bayes(ROWS, tau_prior=half_normal(0.5)),
+    "multilevel": pool_multilevel(
+        pd.concat([ROWS, ROWS.assign(yi=ROWS["yi"] + 0.1)], ignore_index=True), cluster="study_id"
+    ),
+    "counts": pool_counts(COUNTS, measure="OR", method="MH"),
+    "tiny": pooled([0.0011, 0.0019, -0.0004], [1e-8, 4e-8, 2e-8], measure="MD"),
+}
+LENGTHY = "supervised walking backward on an inclined treadmill at a self-selected speed"
+
+
 def words(figure):
     return {text for text, _ in texts(figure)}
 
@@ -141,6 +162,15 @@ def make(case):
 
 FIGURES = [
     *(pytest.param(lambda case=c: make(case), id=f"forest-{name}") for name, c in CASES.items()),
+    pytest.param(
+        lambda: forest(
+            CASES["one"],
+            experimental=LENGTHY,
+            ax=blank(forest_size(CASES["one"], experimental=LENGTHY)),
+        ),
+        id="forest-lengthy",
+    ),
+    *(pytest.param(lambda case=c: make(case), id=f"forest-{name}") for name, c in OTHERS.items()),
     pytest.param(lambda: draw(signs())["directions"], id="directions"),
     pytest.param(lambda: funnel(FORTY, ax=funnel_blank()), id="funnel"),
 ]
@@ -248,6 +278,68 @@ def test_meta_regression_has_no_diamond_and_no_funnel():
     assert any(text.startswith("Residual heterogeneity") for text in seen)
     with pytest.raises(RetroEvidenceError, match="pool without moderators"):
         funnel(result, ax=funnel_blank())
+
+
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        ("bayes", "Bayesian random-effects model, prior of τ: half-normal(0.5), of the mean: flat"),
+        ("multilevel", "Three-level model, REML"),
+        ("counts", "Common-effect model, Mantel–Haenszel"),
+    ],
+)
+def test_other_pooled_means_have_their_own_model_below(name, note):
+    result = OTHERS[name]
+    ax = make(result)
+    seen = words(ax.get_figure(root=True))
+    mean = scale_of(result.measure)
+    assert f"{mean.text(result.estimate)} {mean.interval_text(*result.ci)}" in seen
+    assert any(note in text.replace("\n", " ") for text in seen)
+    assert funnel(result, ax=funnel_blank()).get_ylim()[1] == 0.0
+
+
+def test_a_censored_mean_is_drawn_with_its_bounds_and_words():
+    rows = pool_censored(ROWS)
+    seen = words(forest(rows, title="Pain", experimental="stairs").get_figure(root=True))
+    assert {"Pain", "← lower with\nstairs"} <= seen
+
+
+@pytest.mark.parametrize(
+    ("thing", "message"),
+    [
+        (ROWS, "a DataFrame is no pooled mean; draw what rv.pool or rv.check gives"),
+        ("knee_pain", "a str is no pooled mean"),
+        (subgroups(ROWS.assign(g=["a", "a", "b", "b"]), by="g", common_tau2=True),
+         "draw its overall, or one of its groups"),
+        (SimpleNamespace(studies=ROWS.drop(columns="yi"), ci=(0, 1)), "no effects of their own"),
+    ],
+)  # fmt: skip
+def test_what_is_no_pooled_mean_is_refused(thing, message):
+    for plot in (forest, funnel):
+        with pytest.raises(RetroEvidenceError, match=message):
+            plot(thing)
+
+
+def test_small_numbers_keep_their_digits():
+    seen = words(make(OTHERS["tiny"]).get_figure(root=True))
+    assert "0.0011 [0.0009, 0.0013]" in seen
+    assert not any("τ² = 0.000," in text for text in seen)
+    # A ratio is never 0.
+    ratio = scale_of("OR")
+    assert [ratio.text(math.log(x)) for x in (0.3, 0.004, 1e-7)] == ["0.30", "0.004", "<0.0001"]
+
+
+def test_a_proportion_has_no_value_that_means_no_effect():
+    seen = words(make(pooled([-2.0, -1.5, -1.0], [0.1] * 3, measure="PLO")).get_figure(root=True))
+    assert not any("test of no effect" in text for text in seen)
+    assert any("Random-effects model, REML, Knapp–Hartung interval." in text for text in seen)
+
+
+def test_every_measure_has_a_name_for_the_axis_and_logs_are_turned_back():
+    assert set(MEASURES) <= set(names.MEASURES)
+    for code, measure in MEASURES.items():
+        turned = scale_of(code).name in {"ratio", "percent"}
+        assert turned == (measure.scale == "log ratio"), code
 
 
 def test_sides_speak_of_value_or_of_benefit():
@@ -380,6 +472,11 @@ def test_labels_come_from_keys():
     assert study_label("backdownhill30016189") == "Backdownhill30016189"
     assert study_label("ctri202308056593") == "CTRI202308056593"
     assert row_labels(pd.DataFrame({"yi": [1.0, 2.0]})) == ["Result 1", "Result 2"]
+    # What is no key is somebody's own name of the study.
+    assert study_label("van der Berg, 2014") == "van der Berg, 2014"
+    named = pd.DataFrame({"study_id": ["kim2001", "lee2013"], "label": ["Kim & Lee", NAN]})
+    assert row_labels(named) == ["Kim & Lee", "Lee 2013"]
+    assert row_labels(named[["label"]]) == ["Kim & Lee", "Result 2"]
 
 
 def test_text_widths_are_those_of_the_font():

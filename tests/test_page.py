@@ -204,6 +204,16 @@ def test_page_of_other_data_works_without_citations_and_double_reading(findings)
     assert "No result was read twice." in text
 
 
+def test_page_says_where_results_were_read_only_if_they_were(findings):
+    words = ("mostly abstracts", "Most results were read from abstracts", "claims, judged by")
+    own = page(findings, {})
+    elsewhere = {row: (address, "table 2") for row, (address, _) in findings.sources.items()}
+    one = page(replace(findings, checks=findings.checks[:1], sources=elsewhere), {})
+    assert [word in own for word in words] == [True, True, True]
+    assert [word in one for word in words] == [False, False, False]
+    assert "1 claim, judged by" in one
+
+
 def part(html, name):
     """Return the section of the page with this id."""
     start = html.index(f'<section id="{name}"')

@@ -144,6 +144,16 @@ def test_every_count_is_drawn_and_no_text_leaves_its_box(tmp_path: Path) -> None
         assert box in drawn
     assert "Waiting" not in drawn
     assert "Waiting for a decision (n = 4)" in texts(prisma(review(tmp_path, 4, 2)))
+    assert_inside(flow)
+
+
+def test_few_boxes_hold_the_names_of_their_phases(tmp_path: Path) -> None:
+    replace_log("strategies", [], tmp_path)
+    assert_inside(prisma(tmp_path))
+    assert_inside(prisma(review(tmp_path, 4, 2)))
+
+
+def assert_inside(flow: Prisma) -> None:
     ax = flow_diagram(flow)
     ax.figure.draw_without_rendering()
     boxes = [patch.get_window_extent() for patch in ax.patches if hasattr(patch, "get_boxstyle")]

@@ -186,6 +186,8 @@ def test_one_broken_cell_is_named_with_its_place(case: str, tiny: Path, edit: Ed
         ("studies.csv", ",20,", ", 20,", "remove the spaces, or leave the cell blank"),
         ("arms.csv", "a003,roos2012", "a003,roos2021", "did you mean 'roos2012'?"),
         ("studies.csv", "task", "Task", "call it 'task'"),
+        ("studies.csv", "task", "TASK", "call it 'task'"),
+        ("arms.csv", "-2e-1", "<0.05", "its sign goes into the column for it, such as p_op"),
     ],
 )
 def test_the_fix_is_the_right_one(

@@ -11,10 +11,20 @@ import pytest
 from retroevidence.claims.check import Checked, check
 from retroevidence.loaders.tables import load
 from retroevidence.meta.pool import pool
-from retroevidence.report import tables
+from retroevidence.report.cells import estimate_text, rung_estimate
 from retroevidence.report.findings import find
 from retroevidence.report.reproduce import all_tables
-from retroevidence.report.tables import Table, estimate_text, summary_tables
+from retroevidence.report.summary_tables import (
+    ANALYSES,
+    CLAIMS,
+    EFFECTS,
+    POOLED,
+    REVIEWS,
+    RUNGS,
+    summary_tables,
+    weights,
+)
+from retroevidence.report.table import Table, plain_table
 
 NAN = math.nan
 
@@ -54,7 +64,7 @@ def hand_made():
     )
     analyses = pd.DataFrame(
         [["vs_forward", "none", 0, NAN, NAN, NAN, "no usable evidence", "nothing"]],
-        columns=tables.ANALYSES[1:],
+        columns=ANALYSES[1:],
     )
     shown = pd.DataFrame({"analysis": ["main"], "study_id": ["kajale_nd"], "reason": ["no values"]})
     reviews = pd.DataFrame(
@@ -92,11 +102,11 @@ def made():
 
 
 def test_columns_stand_in_their_order(made):
-    assert list(made["claims"].frame.columns) == tables.CLAIMS
-    assert list(made["effects"].frame.columns) == tables.EFFECTS
-    assert list(made["rungs"].frame.columns) == tables.RUNGS
-    assert list(made["pooled"].frame.columns) == tables.POOLED
-    assert list(made["reviews"].frame.columns) == tables.REVIEWS
+    assert list(made["claims"].frame.columns) == CLAIMS
+    assert list(made["effects"].frame.columns) == EFFECTS
+    assert list(made["rungs"].frame.columns) == RUNGS
+    assert list(made["pooled"].frame.columns) == POOLED
+    assert list(made["reviews"].frame.columns) == REVIEWS
 
 
 def test_columns_stay_when_nothing_is_there():
@@ -140,7 +150,7 @@ def test_review_stands_beside_ours(made):
 
 def test_counted_claims_are_shares_whatever_they_measure():
     row = {"rung": "distribution", "estimate": 0.25, "ci_low": 0.1, "ci_high": 0.4}
-    assert tables.rung_estimate(row, "min") == "25.0% [10.0%, 40.0%]"
+    assert rung_estimate(row, "min") == "25.0% [10.0%, 40.0%]"
 
 
 def test_written_files_are_utf8_with_plain_line_ends(tmp_path, made):
@@ -164,7 +174,7 @@ def test_readable_tables_show_no_nan(made):
 
 def test_plain_table_keeps_missing_cells_empty():
     frame = pd.DataFrame({"a": pd.array([1, None], dtype="Int64"), "b": [None, "x"]})
-    made = tables.plain_table("x", "c", frame)
+    made = plain_table("x", "c", frame)
     assert isinstance(made, Table)
     assert made.readable.to_numpy().tolist() == [["1", ""], ["", "x"]]
 
@@ -234,5 +244,5 @@ def test_weights_are_those_of_the_headline():
     checked = check("knee_pain")
     assert checked.rung == "effects and bounds"
     # The weights of exact and bounded rows together are the whole.
-    assert tables.weights(checked).sum() == pytest.approx(100.0, abs=1e-9)
-    assert tables.weights(checked).notna().sum() == checked.k
+    assert weights(checked).sum() == pytest.approx(100.0, abs=1e-9)
+    assert weights(checked).notna().sum() == checked.k

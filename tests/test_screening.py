@@ -305,9 +305,9 @@ def test_a_review_goes_from_search_to_flow_by_commands_alone(tmp_path: Path) -> 
     assert "PRISMA 2020 flow: 1 studies from 5 records" in out
     assert (tmp_path / "drawn" / "flow.svg").stat().st_size > 1000
     assert (tmp_path / "drawn" / "flow.png").stat().st_size > 1000
-    assert "First run: 1 claims" in run("update", "--data", folder, "--dry-run")
-    assert "First run: 1 claims" in run("update", "--data", folder)
-    assert "Nothing changed in 1 claims" in run("update", "--data", folder)
+    assert "First run: 1 claim" in run("update", "--data", folder, "--dry-run")
+    assert "First run: 1 claim" in run("update", "--data", folder)
+    assert "Nothing changed in 1 claim" in run("update", "--data", folder)
 
 
 def test_an_abstract_is_shown_where_it_is_at_hand_and_input_may_end(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from retroevidence.loaders import tables as module
 from retroevidence.loaders.cards import describe, study
 from retroevidence.loaders.record import read_record
 from retroevidence.loaders.refresh import refresh
+from retroevidence.loaders.rules import validate
 from retroevidence.loaders.sheet import read_json, read_sheet
 from retroevidence.loaders.tables import load, tables
 
@@ -73,6 +74,8 @@ def test_the_first_fault_is_raised_with_the_number_of_others(tiny: Path, edit: E
     ) as all_:
         load("studies", tiny)
     assert (all_.value.row, all_.value.column, all_.value.value) == (2, "n_total", "none")
+    # Without the directory the command would speak of the library's own tables.
+    assert f"retroevidence validate {tiny.resolve()})" in str(all_.value)
 
 
 def test_callers_get_copies(tiny: Path) -> None:
@@ -145,6 +148,9 @@ def test_a_table_card_shows_the_record(tiny: Path, edit: Edit) -> None:
         assert "first author and year" in shown
         assert "not stated" in shown  # its sources
     edit("studies.csv", ",32,", ",33,")
+    assert f"retroevidence validate {tiny.resolve()} --refresh" in " ".join(
+        validate(tiny)["message"]
+    )
     changed = describe("studies", tiny)
     assert not changed.recorded
     assert "not the file its record describes" in repr(changed)
@@ -167,6 +173,16 @@ def test_every_cell_of_the_librarys_tables_survives() -> None:
             for value, text in zip(frame[field.name], written[field.name], strict=True):
                 meant = float(text) if numeric and text else text
                 assert pd.isna(value) if text == "" else value == meant, (resource.name, field.name)
+
+
+def test_a_card_holds_every_allowed_value() -> None:
+    card = describe("arms")
+    outcomes = card.columns.set_index("name").loc["outcome", "values"]
+    assert len(outcomes) > 100
+    # Plain text has short lines in the table, and what they leave out below it.
+    assert max(map(len, repr(card).split("\n\n")[1].splitlines())) < 130
+    for shown in (repr(card), card._repr_html_()):
+        assert outcomes in shown
 
 
 def test_every_table_describes_itself() -> None:

@@ -61,11 +61,11 @@ def only(found: Update) -> pd.Series:
 def test_the_first_run_says_so_and_the_second_that_nothing_changed(review: Path) -> None:
     first = update(review, today=DAY)
     assert first.first
-    assert repr(first).startswith("First run: 1 claims, nothing to compare with")
+    assert repr(first).startswith("First run: 1 claim, nothing to compare with")
     again = update(review)
     assert not again.first
     assert again.before == "snapshot.json of 2026-01-31"
-    assert repr(again) == "Nothing changed in 1 claims\n  since  snapshot.json of 2026-01-31"
+    assert repr(again) == "Nothing changed in 1 claim\n  since  snapshot.json of 2026-01-31"
     assert again.results.empty
     assert again.table.loc[0, "change"] == "none"
 

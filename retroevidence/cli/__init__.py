@@ -6,18 +6,38 @@ mend it); 2 the command line is.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from retroevidence import __version__
 from retroevidence.cli import evidence, extraction, literature, review
 from retroevidence.errors import RetroEvidenceError
 
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"retroevidence {__version__}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="retroevidence",
-    help="Claims to verdicts: what does the published evidence say, how sure, and from where?",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Claims to verdicts: what the published evidence says, how sure it is, and where it was read."""
+
 
 for command in (
     *(evidence.reproduce, evidence.check, evidence.trace, evidence.describe, evidence.validate),

@@ -52,6 +52,9 @@ def audit(
         typer.echo(f"   {row['verdict']}: {row['reason']}")
         if row["differing"] == row["differing"] and row["differing"]:
             typer.echo(f"   {row['differing']}")
+    if found.empty:
+        typer.echo("no reference to compare: citations.csv has no row; give a list of references")
+        return
     counts = found["verdict"].value_counts()
     typer.echo(", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from retroevidence._paths import bibliography_path
+from retroevidence._paths import bibliography_path, data_dir
 from retroevidence.errors import TableError, unknown_name
 from retroevidence.loaders.references import REFERENCE_COLUMNS, read_references
 
@@ -114,7 +114,7 @@ def _table(data: str | os.PathLike[str] | None) -> pd.DataFrame:
     except OSError:
         raise TableError(
             path.name,
-            f"is missing (looked in and beside {path.parent})",
+            f"is missing (looked in {data_dir(data)} and beside it)",
             "put a BibTeX file of that name there, with one entry per study_id",
         ) from None
     return _read(path, state.st_mtime_ns, state.st_size)

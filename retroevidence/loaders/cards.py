@@ -15,6 +15,8 @@ from retroevidence.loaders.sheet import read_sheet
 from retroevidence.loaders.tables import load
 
 _NOT_STATED = "not stated"
+# Letters that the meaning of a column may take in a table of plain text.
+_MEANING = 70
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class TableCard:
     links: tuple[str, ...]
     columns: pd.DataFrame = field(compare=False)
 
-    def _card(self) -> Card:
+    def _card(self, width: int | None = None) -> Card:
         changed = "" if self.recorded else "  (not the file its record describes)"
         pairs = [
             ("about", self.description),
@@ -64,22 +66,27 @@ class TableCard:
             ("refers to", ", ".join(self.links)),
         ]
         title = f"{self.name}  {self.rows} rows × {len(self.columns)} columns"
-        shown = self.columns[["name", "type", "unit", "required"]].assign(
-            meaning=[
-                shorten(f"{text.rstrip('.')} ({values})" if values else text, 70, placeholder=" …")
-                for text, values in zip(
-                    self.columns["description"], self.columns["values"], strict=True
-                )
-            ]
-        )
+        whole = [
+            f"{text.rstrip('.')} ({values})" if values else text
+            for text, values in zip(
+                self.columns["description"], self.columns["values"], strict=True
+            )
+        ]
+        shown = [shorten(text, width, placeholder=" …") if width else text for text in whole]
         return Card(
             f"{title} · {self.title}" if self.title else title,
             [(label, value) for label, value in pairs if value],
-            shown,
+            self.columns[["name", "type", "unit", "required"]].assign(meaning=shown),
+            [
+                f"{name}: {text}"
+                for name, text, short in zip(self.columns["name"], whole, shown, strict=True)
+                if short.endswith("…")
+            ],
         )
 
     def __repr__(self) -> str:
-        return self._card().text()
+        # Lines of text stay readable: what is cut in the table stands whole below it.
+        return self._card(width=_MEANING).text()
 
     def _repr_html_(self) -> str:
         return self._card().html()
@@ -96,6 +103,11 @@ def describe(name: str, data: str | os.PathLike[str] | None = None) -> TableCard
         A name that :func:`~retroevidence.loaders.tables.tables` lists.
     data : path, optional
         A directory of the same form as the library's own ``data/``.
+
+    Returns
+    -------
+    TableCard
+        It shows itself; ``.columns`` has one row per column.
 
     Raises
     ------
@@ -248,6 +260,11 @@ def study(key: str, data: str | os.PathLike[str] | None = None) -> StudyCard:
         A ``study_id``, which is also its key in the bibliography.
     data : path, optional
         A directory of the same form as the library's own ``data/``.
+
+    Returns
+    -------
+    StudyCard
+        It shows itself; its fields hold what it shows.
 
     Raises
     ------

@@ -5,11 +5,14 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from shlex import quote
 
 import pandas as pd
 
+from retroevidence._paths import data_dir
 from retroevidence.errors import TableError
 from retroevidence.loaders.record import TYPES, Field, ForeignKey, Record, Resource, read_record
+from retroevidence.loaders.selected import SELECTION, selection_faults
 from retroevidence.loaders.sheet import RECORD, read_sheet
 
 
@@ -17,7 +20,8 @@ def faults(record: Record, resource: Resource) -> list[TableError]:
     """Return every place where a table breaks its record, in the order of its lines.
 
     Foreign keys are looked up in the other tables of the directory; if such a table cannot be
-    read, that is a fault here as well.
+    read, that is a fault here as well. So is a line of the selection whose rows are missing or do
+    not go together, since a verdict would rest on it.
     """
     try:
         sheet = read_sheet(record.path(resource))
@@ -47,6 +51,8 @@ def faults(record: Record, resource: Resource) -> list[TableError]:
     for link in resource.foreign_keys:
         if all(column in columns for column in link.fields):
             found += _link_faults(record, resource, link, lines, columns)
+    if resource.name == SELECTION:
+        found += selection_faults(record)
     return sorted(found, key=lambda fault: fault.row or 0)
 
 
@@ -69,8 +75,9 @@ def _header_faults(resource: Resource, header: tuple[str, ...]) -> Iterator[Tabl
                 resource.path, "occurs twice in the header", "keep one", row=1, value=name
             )
         if name not in declared:
-            near = get_close_matches(name, set(declared) - set(header), n=1)
-            fix = f"call it {near[0]!r}" if near else f"remove it, or declare it in {RECORD}"
+            small = {one.casefold(): one for one in declared if one not in header}
+            near = get_close_matches(name.strip().casefold(), small, n=1)
+            fix = f"call it {small[near[0]]!r}" if near else f"remove it, or declare it in {RECORD}"
             yield TableError(resource.path, "is no column of this table", fix, row=1, value=name)
     for name in declared:
         if name not in header:
@@ -116,6 +123,9 @@ def _judge(field: Field, cell: str) -> tuple[str, str] | None:
                 return f"is not {kind}", f"remove the spaces{blank}"
             if field.type in ("number", "integer") and "," in item:
                 return f"is not {kind}", "write a decimal point, and no thousands separator"
+            if field.type in ("number", "integer") and item.strip()[:1] in tuple("<>=≤≥"):
+                sign = "write the number alone; its sign goes into the column for it, such as p_op"
+                return f"is not {kind}", sign
             return f"is not {kind}", how + blank
         if field.enum and item not in field.enum:
             near = get_close_matches(item.strip(), field.enum, n=1)
@@ -244,6 +254,19 @@ def validate(data: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     return frame.astype({name: "Int64" if name == "line" else "string" for name in names})
 
 
+def command(record: Record) -> str:
+    """Return the command that lists the faults of a directory.
+
+    Examples
+    --------
+    >>> command(read_record())
+    'retroevidence validate'
+    """
+    if record.folder.resolve() == data_dir().resolve():
+        return "retroevidence validate"
+    return f"retroevidence validate {quote(str(record.folder))}"
+
+
 def _stale(record: Record, resource: Resource) -> TableError | None:
     """Say that a table is not the one the record describes, with the lines to paste."""
     try:
@@ -259,7 +282,7 @@ def _stale(record: Record, resource: Resource) -> TableError | None:
     return TableError(
         resource.path,
         f"is not the file {RECORD} describes ({', '.join(old)})",
-        f"if the change is meant, write there: {paste} (or: retroevidence validate --refresh)",
+        f"if the change is meant, write there: {paste} (or: {command(record)} --refresh)",
     )
 
 

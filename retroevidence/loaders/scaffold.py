@@ -312,10 +312,11 @@ up ("{_MARK}"); they show that everything runs:
 12. Delete the example: its rows in `selection.csv`, `claims.csv`, `arms.csv`, `studies.csv`,
    `strategies.csv`, its entries in `references.bib`, `exports/example.ris`, and what a search made
    of it (`records.csv`, `hits.csv`, `search_log.csv` below the header). A row of yours that you
-   doubt is not deleted: write `yes` in `exclude` and say why in `exclude_reason`.
+   doubt is not deleted: write `yes` in `exclude`, say why in `exclude_reason`, and write `shown` in
+   `enters` where `selection.csv` names it.
 13. The rules are in `{RECORD}`. Columns such as `outcome`, `condition` and `task` take any
    word; list the allowed ones there (`enum`) and a misspelt word is an error. A column of your own
-   is declared there, too. State your own licence and sources.
+   is declared there, too. State your own title, licence and sources.
 
 ## Tables
 

@@ -10,7 +10,8 @@ import pandas as pd
 
 from retroevidence.errors import TableError
 from retroevidence.loaders.record import BOOLEANS, Field, Record, read_record
-from retroevidence.loaders.rules import faults
+from retroevidence.loaders.rules import command, faults
+from retroevidence.loaders.selected import SELECTION, drawn_from
 from retroevidence.loaders.sheet import Stamp, read_sheet, stamp
 
 _DTYPES = {"integer": "Int64", "year": "Int64", "number": "float64", "boolean": "boolean"}
@@ -23,6 +24,11 @@ def tables(data: str | os.PathLike[str] | None = None) -> list[str]:
     ----------
     data : path, optional
         A directory of the same form as the library's own ``data/``.
+
+    Returns
+    -------
+    list of str
+        What :func:`load` and :func:`~retroevidence.loaders.cards.describe` take.
 
     Examples
     --------
@@ -67,6 +73,8 @@ def load(name: str, data: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     resource = record.resource(name)
     # A table stays valid while neither it, nor its record, nor a table it refers to changes.
     linked = [record.resource(link.resource) for link in resource.foreign_keys]
+    if name == SELECTION:
+        linked += drawn_from(record)
     files = dict.fromkeys(record.path(one) for one in (resource, *linked))
     return _load(name, record, tuple(stamp(path) for path in files)).copy()
 
@@ -75,20 +83,20 @@ def load(name: str, data: str | os.PathLike[str] | None = None) -> pd.DataFrame:
 def _load(name: str, record: Record, stamps: tuple[Stamp, ...]) -> pd.DataFrame:
     resource = record.resource(name)
     if found := faults(record, resource):
-        raise _first(found)
+        raise _first(found, record)
     columns = read_sheet(record.path(resource)).columns()
     return pd.DataFrame(
         {field.name: _typed(field, columns[field.name]) for field in resource.fields}
     )
 
 
-def _first(found: Sequence[TableError]) -> TableError:
+def _first(found: Sequence[TableError], record: Record) -> TableError:
     """Return the first fault, saying how many there are besides."""
     first, more = found[0], len(found) - 1
     if not more:
         return first
     s = "s" if more > 1 else ""
-    fix = f"{first.fix} ({more} more fault{s}; list them with: retroevidence validate)"
+    fix = f"{first.fix} ({more} more fault{s}; list them with: {command(record)})"
     return TableError(
         first.file, first.rule, fix, row=first.row, column=first.column, value=first.value
     )

@@ -148,6 +148,10 @@ def accept(
 
 def _candidates(path: Path) -> list[tuple[int, Row]]:
     """Read the candidates with their lines, and the columns they cannot do without."""
+    if not path.is_file():
+        raise TableError(
+            path.name, "is no file", "give a file that retroevidence extract has written"
+        )
     sheet = read_sheet(path)
     for name in ("candidate_id", "accept", "initials", "table"):
         if name not in sheet.header:
