@@ -42,6 +42,17 @@ def percent(value: float | None, digits: int = 0) -> str:
     return MISSING if value is None or math.isnan(value) else f"{100 * value:.{digits}f}%"
 
 
+def confidence(level: float) -> str:
+    """Write a level of confidence; a half percent is not rounded away.
+
+    Examples
+    --------
+    >>> confidence(0.95), confidence(0.975)
+    ('95%', '97.5%')
+    """
+    return f"{100 * level:g}%"
+
+
 def p_text(p: float | None) -> str:
     """Write a p-value as journals do: three decimals, and ``< 0.001`` below that.
 
@@ -98,9 +109,10 @@ class Card:
 
     def html(self) -> str:
         """Return the card as a self-contained HTML fragment that keeps the reader's colours."""
-        cell = 'style="text-align:left;padding:0 1em 0 0;vertical-align:top"'
+        look = "text-align:left;padding:0 1em 0 0;vertical-align:top"
+        head, cell = f'style="{look};white-space:nowrap"', f'style="{look}"'
         rows = "".join(
-            f"<tr><th {cell}>{escape(label)}</th><td {cell}>{escape(value)}</td></tr>"
+            f"<tr><th {head}>{escape(label)}</th><td {cell}>{escape(value)}</td></tr>"
             for label, value in self.pairs
         )
         table = ""
@@ -113,3 +125,30 @@ class Card:
         return (
             f"<div><strong>{escape(self.title)}</strong><table>{rows}</table>{table}{notes}</div>"
         )
+
+
+class Carded:
+    """What shows itself by its card, in a terminal and in a notebook.
+
+    A dataclass that inherits from this says ``repr=False``, or it would write a repr of its own.
+
+    Examples
+    --------
+    >>> class Sum(Carded):
+    ...     def _card(self) -> Card:
+    ...         return Card("Sum", [("of two", "3")])
+    >>> Sum()
+    Sum
+      of two  3
+    """
+
+    def _card(self) -> Card:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        """Return the card as text."""
+        return self._card().text()
+
+    def _repr_html_(self) -> str:
+        """Return the card as HTML."""
+        return self._card().html()

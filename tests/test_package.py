@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import pkgutil
+from importlib import import_module
 
 import cloudpickle
 import pytest
 
 import retroevidence as rv
+from retroevidence._show import Carded
 
 
 @pytest.mark.parametrize("name", rv.__all__)
@@ -37,3 +40,17 @@ def test_functions_that_use_the_package_travel():
     sent = pickle.loads(cloudpickle.dumps(mean))
     assert sent([0.1, 0.5], [0.1, 0.1]) == pytest.approx(0.3)
     assert pickle.loads(pickle.dumps(rv)) is rv
+
+
+def test_no_dataclass_writes_over_its_card():
+    # A dataclass without repr=False writes a __repr__ of its own, and the card is gone.
+    for info in pkgutil.walk_packages(rv.__path__, "retroevidence."):
+        if not info.name.endswith("__main__"):
+            import_module(info.name)
+    waiting = Carded.__subclasses__()
+    assert len(waiting) > 20
+    while waiting:
+        one = waiting.pop()
+        waiting += one.__subclasses__()
+        if one.__module__.startswith("retroevidence."):
+            assert one.__repr__ is Carded.__repr__, one

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from retroevidence._show import Card, interval, number, p_text, percent
+from retroevidence._show import Card, Carded, interval, number, p_text, percent
 from retroevidence.claims import certainty, counts, rules
 from retroevidence.claims.citations import audit_citations
 from retroevidence.claims.evidence import Data, claim_effects, claim_row, selected
@@ -35,8 +35,8 @@ SIDES = {"higher": 1, "better": 1, "lower": -1}
 MAIN, REVIEWS = "main", "reviews"
 
 
-@dataclass(frozen=True)
-class Checked:
+@dataclass(frozen=True, repr=False)
+class Checked(Carded):
     """A claim with its verdict, how sure it is, and everything it rests on.
 
     Attributes
@@ -162,13 +162,6 @@ class Checked:
             else:
                 said.append(f"{percent(estimate)} on the claim's side, {p_text(p)}")
         return pd.DataFrame({"rung": self.rungs["rung"], "k": self.rungs["k"], "says": said})
-
-    def __repr__(self) -> str:
-        """Show the verdict with its reasons."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        return self._card().html()
 
 
 def check(claim_id: str, data: Data = None, *, without: frozenset[str] = frozenset()) -> Checked:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from retroevidence._show import Card, interval, number, percent
+from retroevidence._show import Card, Carded, interval, number, percent
 from retroevidence.claims.candidates import NO_R, candidates
 from retroevidence.claims.check import SIDES
 from retroevidence.claims.evidence import Data, claim_row
@@ -32,7 +32,7 @@ NUMBERS = ["k", "estimate", "se", "ci_low", "ci_high", "p_value", "tau2", "i2"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Multiverse:
+class Multiverse(Carded):
     """All analyses of a claim.
 
     Attributes
@@ -206,13 +206,6 @@ class Multiverse:
         )
         names = {"range": "moves by", "eta2": "of variance", "clear_range": "clear moves by"}
         return Card(title, pairs, shown.rename(columns=names), self.notes)
-
-    def __repr__(self) -> str:
-        """Show the distribution of answers, and which choices make it."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        return self._card().html()
 
 
 def multiverse(claim_id: str, data: Data = None, **choices: Any) -> Multiverse:

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from retroevidence._paths import data_dir, write_beside
-from retroevidence._show import Card, interval, number
+from retroevidence._show import Card, Carded, interval, number
 from retroevidence.claims.check import Checked, check
 from retroevidence.claims.evidence import Data
 from retroevidence.errors import RetroEvidenceError
@@ -40,7 +40,7 @@ _COLUMNS = [
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Update:
+class Update(Carded):
     """The state of a review beside an earlier one.
 
     Attributes
@@ -86,13 +86,6 @@ class Update:
             notes.append(f"{row['claim_id']}: {_told(row)}; {row['why']}")
         title = f"{len(changed)} of {_claims(n)} changed"
         return Card(title, [("since", self.before)], None, notes)
-
-    def __repr__(self) -> str:
-        """Show what changed and why."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        return self._card().html()
 
 
 def update(

@@ -36,7 +36,7 @@ def _options(
         typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Claims to verdicts: what the published evidence says, how sure it is, and where it was read."""
+    """Claims to verdicts: what the published evidence says, how sure, and where it was read."""
 
 
 for command in (

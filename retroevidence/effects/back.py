@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from retroevidence._show import Card, interval, number
+from retroevidence._show import Card, Carded, confidence, interval, number
 from retroevidence.effects.formulas.checks import as_floats, at_least, column, level_of, shapes_fit
 from retroevidence.effects.formulas.inverse import (
     correlation_from_z,
@@ -102,7 +102,7 @@ _NO_WAY = {
 
 
 @dataclass(frozen=True, repr=False)
-class BackTransformed:
+class BackTransformed(Carded):
     """A pooled result on the scale of the outcome.
 
     Attributes
@@ -155,16 +155,8 @@ class BackTransformed:
             "level": self.level,
         }
 
-    def __repr__(self) -> str:
-        """Show the numbers as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        """Show the numbers in a notebook."""
-        return self._card().html()
-
     def _card(self) -> Card:
-        level = f"{100 * self.level:g}%"
+        level = confidence(self.level)
         pairs = [(self.name, f"{number(self.estimate)}  {level} CI {interval(*self.ci)}")]
         if not math.isnan(self.prediction.low):
             pairs.append(("a new study", f"{level} PI {interval(*self.prediction)}"))

@@ -8,7 +8,7 @@ from textwrap import shorten
 
 import pandas as pd
 
-from retroevidence._show import Card
+from retroevidence._show import Card, Carded
 from retroevidence.errors import UnknownNameError, unknown_name
 from retroevidence.loaders.record import Field, read_record
 from retroevidence.loaders.sheet import read_sheet
@@ -170,8 +170,8 @@ def _values(column: Field) -> str:
     return f"form {column.pattern}" if column.pattern else ""
 
 
-@dataclass(frozen=True)
-class StudyCard:
+@dataclass(frozen=True, repr=False)
+class StudyCard(Carded):
     """What the tables hold about one study; :func:`study` makes it.
 
     Attributes
@@ -239,12 +239,6 @@ class StudyCard:
         ]
         table = self.outcomes if len(self.outcomes) else None
         return Card(self.key, [(label, value) for label, value in pairs if value], table, notes)
-
-    def __repr__(self) -> str:
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        return self._card().html()
 
 
 _RESULTS = ("arms", "contrasts", "reviews")

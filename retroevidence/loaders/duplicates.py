@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from retroevidence._show import Card
+from retroevidence._show import Card, Carded
 from retroevidence.loaders.folding import folded_words
 from retroevidence.loaders.references import REFERENCE_COLUMNS, table_of
 
@@ -42,7 +42,7 @@ _NEAR = ["first", "second", "score", "why_apart", "first_title", "second_title"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Deduplicated:
+class Deduplicated(Carded):
     """What :func:`deduplicate` found.
 
     Attributes
@@ -78,13 +78,6 @@ class Deduplicated:
             pairs.append(("near", f"{len(self.near)} pairs stay apart; look at .near"))
         noun = "work" if works == 1 else "works"
         return Card(f"Deduplicated: {found} records, {works} {noun}", pairs, None, ())
-
-    def __repr__(self) -> str:
-        """Show the counts."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        return self._card().html()
 
 
 def deduplicate(*tables: pd.DataFrame) -> Deduplicated:

@@ -20,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 
-from retroevidence._show import Card, interval, number, percent
+from retroevidence._show import Card, Carded, interval, number, percent
 from retroevidence.errors import TableError, unknown_name
 from retroevidence.loaders.logs import DECISIONS, STAGES, append_log, read_log
 from retroevidence.loaders.screening_rules import (
@@ -39,7 +39,7 @@ Data = str | os.PathLike[str] | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Screening:
+class Screening(Carded):
     """Where the screening of a review stands.
 
     Attributes
@@ -165,13 +165,6 @@ class Screening:
             pairs.append((who, _agreed(pair)))
         table = self.conflicts if len(self.conflicts) else None
         return Card(f"Screening: {len(self.records)} records", pairs, table)
-
-    def __repr__(self) -> str:
-        """Show what is done, what waits, the agreement and the conflicts."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        return self._card().html()
 
 
 def screening(data: Data = None) -> Screening:

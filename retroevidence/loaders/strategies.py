@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from retroevidence._paths import data_dir, write_beside
-from retroevidence._show import Card
+from retroevidence._show import Card, Carded
 from retroevidence.errors import RetroEvidenceError, TableError, unknown_name
 from retroevidence.loaders.duplicates import deduplicate
 from retroevidence.loaders.logs import LOGS, append_log, local_folder, read_log, replace_log
@@ -40,7 +40,7 @@ class Searches(Protocol):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Searched:
+class Searched(Carded):
     """What one run found.
 
     Attributes
@@ -73,13 +73,6 @@ class Searched:
         columns = ["strategy_id", "database", "found", "new", "duplicates"]
         pairs = [("near", f"{len(self.near)} pairs stay apart; look at .near")]
         return Card(title, pairs if len(self.near) else [], self.log[columns])
-
-    def __repr__(self) -> str:
-        """Show what each strategy found."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        return self._card().html()
 
 
 def search(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from retroevidence._show import Card, interval, number, percent
+from retroevidence._show import Card, Carded, confidence, interval, number
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.draws import check_count, check_seed
 from retroevidence.meta.influence import check_refittable
@@ -27,7 +27,7 @@ BLOCK = 1024
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Bootstrap:
+class Bootstrap(Carded):
     """A bootstrap of a pooled mean.
 
     Attributes
@@ -93,15 +93,8 @@ class Bootstrap:
         """One row with every number."""
         return pd.DataFrame([self.to_dict()])
 
-    def __repr__(self) -> str:
-        """Return the card as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        return self._card().html()
-
     def _card(self) -> Card:
-        level = percent(self.level)
+        level = confidence(self.level)
         pairs = [
             ("estimate", f"{number(self.estimate)}  {level} CI {interval(*self.ci)}"),
             ("studentised", f"{level} CI {interval(*self.ci_studentised)}"),

@@ -11,7 +11,7 @@ from numbers import Real
 
 from scipy.special import bdtrc
 
-from retroevidence._show import Card, p_text, percent
+from retroevidence._show import Card, Carded, confidence, p_text, percent
 from retroevidence.errors import PoolError
 from retroevidence.meta.combine_p import Combined, brown, fisher, kost, stouffer
 from retroevidence.meta.interval import Interval, check_level
@@ -30,7 +30,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, repr=False)
-class SignTest:
+class SignTest(Carded):
     """How many of `k` studies lie on one side: the share, its exact interval and p-value.
 
     Examples
@@ -48,17 +48,10 @@ class SignTest:
     p_value: float
     level: float = 0.95
 
-    def __repr__(self) -> str:
-        """Return the card as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        return self._card().html()
-
     def _card(self) -> Card:
         low, high = percent(self.ci.low), percent(self.ci.high)
         pairs = [
-            ("share", f"{percent(self.estimate)}  {percent(self.level)} CI [{low}, {high}]"),
+            ("share", f"{percent(self.estimate)}  {confidence(self.level)} CI [{low}, {high}]"),
             ("two-sided", p_text(self.p_value)),
         ]
         title = f"Sign test, {self.n_positive} of {self.k} studies on the tested side"
@@ -100,7 +93,7 @@ def sign_test(n_positive: int, n_total: int, level: float = 0.95) -> SignTest:
 
 
 @dataclass(frozen=True, repr=False)
-class Proportion:
+class Proportion(Carded):
     """A share of people with its exact interval; `upper_bound` is the one-sided limit.
 
     Examples
@@ -118,17 +111,10 @@ class Proportion:
     upper_bound: float
     level: float = 0.95
 
-    def __repr__(self) -> str:
-        """Return the card as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        return self._card().html()
-
     def _card(self) -> Card:
         low, high = percent(self.ci.low, 1), percent(self.ci.high, 1)
         pairs = [
-            ("share", f"{percent(self.estimate, 1)}  {percent(self.level)} CI [{low}, {high}]"),
+            ("share", f"{percent(self.estimate, 1)}  {confidence(self.level)} CI [{low}, {high}]"),
             ("one-sided upper bound", percent(self.upper_bound, 1)),
         ]
         return Card(f"{self.x} of {self.n}", pairs)

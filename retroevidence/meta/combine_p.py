@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc, ndtr, ndtri
 
-from retroevidence._show import Card, number, p_text
+from retroevidence._show import Card, Carded, number, p_text
 from retroevidence.errors import PoolError
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, repr=False)
-class Combined:
+class Combined(Carded):
     """Combined p-values: the statistic, its one-sided p-value and the number of studies.
 
     `df` are the degrees of freedom of a chi-squared statistic; infinite for a z.
@@ -36,13 +36,6 @@ class Combined:
     p_value: float
     k: int
     df: float
-
-    def __repr__(self) -> str:
-        """Return the card as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        return self._card().html()
 
     def _card(self) -> Card:
         name = "z" if math.isinf(self.df) else f"chi²({number(self.df, 1).removesuffix('.0')})"

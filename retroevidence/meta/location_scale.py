@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtrc, fdtrc
 
-from retroevidence._show import Card, number, p_text
+from retroevidence._show import Card, Carded, number, p_text
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.inputs import (
     assembled,
@@ -35,7 +35,7 @@ NOTHING = 1e-6
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LocationScale:
+class LocationScale(Carded):
     """A fitted location-scale model, made by :func:`location_scale`.
 
     Attributes
@@ -160,14 +160,6 @@ class LocationScale:
         of = self.measure or "effects"
         title = f"Location-scale model of {of}, k = {self.k} ({self.method}, {TESTS[self.test]})"
         return Card(title, pairs, pd.concat(parts), self.notes)
-
-    def __repr__(self) -> str:
-        """Return the model as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        """Return the model as HTML."""
-        return self._card().html()
 
 
 def location_scale(

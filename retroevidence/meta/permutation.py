@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from retroevidence._show import Card, interval, number, p_text
+from retroevidence._show import Card, Carded, interval, number, p_text
 from retroevidence.errors import PoolError
 from retroevidence.meta.combine import proportion
 from retroevidence.meta.draws import check_count, check_seed
@@ -37,7 +37,7 @@ TIE = 1e-8
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Permutation:
+class Permutation(Carded):
     """A permutation test: the p-value and where the observed statistic lies.
 
     Attributes
@@ -96,13 +96,6 @@ class Permutation:
         row = self.to_dict()
         del row["coefficients"]
         return pd.DataFrame([row])
-
-    def __repr__(self) -> str:
-        """Return the card as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        return self._card().html()
 
     def _card(self) -> Card:
         limits = "" if self.exact else f"  95% CI {interval(*self.ci, 4)}"

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from retroevidence._show import Card, interval, number, p_text, percent
+from retroevidence._show import Card, confidence, interval, number, p_text, percent
 from retroevidence.meta.estimates import Estimates
 from retroevidence.meta.interval import TESTS, critical_value
 from retroevidence.meta.wording import (
@@ -42,7 +42,7 @@ def card(pooled: Estimates, *, with_studies: bool = False) -> Card:
     >>> card(pool(yi=[0.1, 0.4], vi=[0.1, 0.1])).title
     'Pooled effect, k = 2 studies (REML, Knapp-Hartung)'
     """
-    level = percent(pooled.level, 0 if round(pooled.level * 100, 6).is_integer() else 1)
+    level = confidence(pooled.level)
     digits = decimals(pooled.se)
     pairs: list[tuple[str, str]] = []
     table: pd.DataFrame | None
@@ -144,7 +144,7 @@ def _study_table(pooled: Estimates, digits: int) -> pd.DataFrame:
         {
             "study": names,
             "effect": [number(float(y), digits) for y in fit.yi],
-            f"{percent(pooled.level)} CI": [
+            f"{confidence(pooled.level)} CI": [
                 interval(float(y - r), float(y + r), digits)
                 for y, r in zip(fit.yi, reach, strict=True)
             ],

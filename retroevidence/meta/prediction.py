@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtr
 
-from retroevidence._show import Card, percent
+from retroevidence._show import Card, Carded, confidence, percent
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.draws import check_count, check_seed
 from retroevidence.meta.estimates import Estimates
@@ -233,7 +233,7 @@ def tau2_draws(yi: Floats, vi: Floats, x: Floats, uniform: Floats) -> Floats:
 
 
 @dataclass(frozen=True, repr=False)
-class Passing:
+class Passing(Carded):
     """How likely a new study's true effect lies beyond a mark.
 
     Made by :meth:`retroevidence.meta.result.Pooled.probability`.
@@ -295,20 +295,12 @@ class Passing:
         limits = ""
         if not math.isnan(self.share_ci.low):
             low, high = (percent(limit) for limit in self.share_ci)
-            limits = f"  {percent(self.level)} CI [{low}, {high}]"
+            limits = f"  {confidence(self.level)} CI [{low}, {high}]"
         pairs = [
             ("in a new study", percent(self.probability)),
             ("of all effects", f"{percent(self.share)}{limits}"),
         ]
         return Card(f"A true effect {self.side} {self.threshold:g}", pairs, notes=self.notes)
-
-    def __repr__(self) -> str:
-        """Return the chances as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        """Return the chances as HTML."""
-        return self._card().html()
 
 
 def probability(

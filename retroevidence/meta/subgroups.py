@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtrc, fdtrc
 
-from retroevidence._show import Card, interval, number, p_text, percent
+from retroevidence._show import Card, Carded, confidence, interval, number, p_text
 from retroevidence.errors import PoolError
 from retroevidence.meta.fit import Fit
 from retroevidence.meta.inputs import assembled
@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Subgroups:
+class Subgroups(Carded):
     """Pooled subgroups and the test between them, made by :func:`subgroups`.
 
     Attributes
@@ -115,7 +115,7 @@ class Subgroups:
     def _card(self) -> Card:
         digits = max(decimals(one.se) for one in self.groups.values())
         first = self.overall
-        level = percent(first.level, 0 if round(first.level * 100, 6).is_integer() else 1)
+        level = confidence(first.level)
         everyone = (*self.groups.values(), first)
         rows = {
             "group": [*self.groups, "all"],
@@ -141,14 +141,6 @@ class Subgroups:
             pd.DataFrame(rows),
             self.notes,
         )
-
-    def __repr__(self) -> str:
-        """Return the groups as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        """Return the groups as HTML."""
-        return self._card().html()
 
 
 def _variance(tau2: float) -> str:

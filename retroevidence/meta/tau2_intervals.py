@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtri, ndtri
 
-from retroevidence._show import Card, interval, number, percent
+from retroevidence._show import Card, Carded, confidence, interval, number, percent
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.estimates import Estimates
 from retroevidence.meta.fit import Fit
@@ -37,7 +37,7 @@ KINDS = {
 
 
 @dataclass(frozen=True, repr=False)
-class Tau2Interval:
+class Tau2Interval(Carded):
     """Limits for tau², tau, I² and H², as :func:`tau2_interval` returns them.
 
     Attributes
@@ -110,18 +110,10 @@ class Tau2Interval:
         ]
         name = KINDS[self.kind]
         return Card(
-            f"{name[0].upper()}{name[1:]} {percent(self.level, _digits(self.level))} interval",
+            f"{name[0].upper()}{name[1:]} {confidence(self.level)} interval",
             pairs,
             notes=self.notes,
         )
-
-    def __repr__(self) -> str:
-        """Return the limits as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        """Return the limits as HTML."""
-        return self._card().html()
 
 
 def tau2_interval(
@@ -204,10 +196,6 @@ def tau2_interval(
         notes=tuple(notes),
         _typical=typical_variance(fit.vi, fit.x),
     )
-
-
-def _digits(level: float) -> int:
-    return 0 if round(level * 100, 6).is_integer() else 1
 
 
 # Profile likelihood -----------------------------------------------------------------------------

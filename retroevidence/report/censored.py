@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from retroevidence._show import number, p_text, percent
+from retroevidence._show import confidence, number, p_text, percent
 from retroevidence.errors import PoolError
 from retroevidence.meta.censored.result import MODELS, TESTS, PooledCensored
 from retroevidence.meta.interval import critical_value
@@ -144,7 +144,7 @@ def _plan(
     layout = Layout(
         lines=tuple(lines),
         left=("Study",),
-        right=(f"{effect} [{100 * pooled.level:g}% CI]\nor limits", "Weight"),
+        right=(f"{effect} [{confidence(pooled.level)} CI]\nor limits", "Weight"),
         plot=PLOT,
         foot=AXIS + below,
         title=str(claim.get("statement") or "") if title is None else title,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from retroevidence._show import confidence
 from retroevidence.errors import PoolError
 from retroevidence.meta.interval import Interval
 from retroevidence.meta.wording import IN_PERCENT, RATIOS
@@ -182,7 +183,7 @@ def _plan(result: Pooled | Checked, title: str | None, experimental: str | None)
     layout = Layout(
         lines=tuple(lines),
         left=("Study", *people),
-        right=(f"{effect} [{100 * pooled.level:g}% CI]", "Weight"),
+        right=(f"{effect} [{confidence(pooled.level)} CI]", "Weight"),
         plot=PLOT,
         foot=AXIS + below,
         title=str(claim.get("statement") or "") if title is None else title,
@@ -269,7 +270,7 @@ def _summary(pooled: Pooled, scale: Scale, columns: int, k: int) -> list[tuple[L
         )
     ]
     if math.isfinite(new.low) and math.isfinite(new.high):
-        label = f"{100 * pooled.level:g}% prediction interval"
+        label = f"{confidence(pooled.level)} prediction interval"
         rows.append(
             (
                 Line((label, *blank), (scale.interval_text(new.low, new.high), "")),

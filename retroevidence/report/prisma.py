@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from retroevidence._show import Card
+from retroevidence._show import Card, Carded
 from retroevidence.errors import RetroEvidenceError
 from retroevidence.loaders.logs import KINDS, STAGES, Data, read_log
 from retroevidence.loaders.screening import screening
@@ -38,7 +38,7 @@ _SOURCES = {"database": "Databases", "register": "Registers", "other": "Other so
 
 
 @dataclass(frozen=True, repr=False)
-class Prisma:
+class Prisma(Carded):
     """The counts of the flow diagram.
 
     Attributes
@@ -142,13 +142,6 @@ class Prisma:
         title = f"PRISMA 2020 flow: {self.studies} studies from {self.identified} records"
         when = f"last search on {self.last_search}" if self.last_search else "never searched"
         return Card(title, [("searched", when)], self.counts)
-
-    def __repr__(self) -> str:
-        """Show every box."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        return self._card().html()
 
 
 def prisma(data: Data = None) -> Prisma:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from retroevidence._show import Card, number
+from retroevidence._show import Card, Carded, number
 from retroevidence.effects.formulas.checks import (
     above,
     at_least,
@@ -154,7 +154,7 @@ def paired_variance_from_t(yi: Any, t: Any) -> Any:
 
 
 @dataclass(frozen=True, repr=False)
-class EstimatedR:
+class EstimatedR(Carded):
     """The correlation between two times that studies of one outcome report, and its range.
 
     Attributes
@@ -196,10 +196,6 @@ class EstimatedR:
     def to_dict(self) -> dict[str, Any]:
         """Return r, low, high, k and how as plain Python values."""
         return {"r": self.r, "low": self.low, "high": self.high, "k": self.k, "how": self.how}
-
-    def __repr__(self) -> str:
-        """Show the numbers as text."""
-        return self._card().text()
 
     def _repr_html_(self) -> str:
         """Show the numbers and the studies in a notebook."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from retroevidence._show import Card, number
+from retroevidence._show import Card, Carded, number
 from retroevidence.effects.conversions.change import sd_change as change_sd
 from retroevidence.effects.conversions.reported import se_from_ci, t_from_p
 from retroevidence.effects.formulas.checks import (
@@ -33,7 +33,7 @@ NAN = math.nan
 
 
 @dataclass(frozen=True, repr=False)
-class Paired:
+class Paired(Carded):
     """A mean difference within people, its standard error, and how it was found.
 
     Attributes
@@ -83,14 +83,6 @@ class Paired:
             "r": self.r,
             "how": self.how,
         }
-
-    def __repr__(self) -> str:
-        """Show the numbers as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        """Show the numbers in a notebook."""
-        return self._card().html()
 
     def _card(self) -> Card:
         pairs = [("estimate", number(self.estimate)), ("SE", number(self.se))]

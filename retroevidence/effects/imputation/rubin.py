@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from retroevidence._show import Card, interval, number, p_text, percent
+from retroevidence._show import Card, Carded, confidence, interval, number, p_text, percent
 
 
-@dataclass(frozen=True)
-class Imputed:
+@dataclass(frozen=True, repr=False)
+class Imputed(Carded):
     """Analyses of many completed sets of effects, combined.
 
     Attributes
@@ -51,7 +51,7 @@ class Imputed:
         pairs = [
             (
                 "estimate",
-                f"{number(self.estimate)}  {percent(self.level)} CI {reach}, "
+                f"{number(self.estimate)}  {confidence(self.level)} CI {reach}, "
                 f"{p_text(self.p_value)}",
             ),
             ("variance", f"within {number(self.within, 4)}, between {number(self.between, 4)}"),
@@ -60,13 +60,6 @@ class Imputed:
         ]
         title = f"Multiple imputation, {len(self.draws)} completed sets"
         return Card(title, pairs, None, self.notes)
-
-    def __repr__(self) -> str:
-        """Show the combined mean with what it rests on."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        return self._card().html()
 
 
 def combine_draws(

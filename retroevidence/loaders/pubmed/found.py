@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from retroevidence._show import Card
+from retroevidence._show import Card, Carded
 
 
 @dataclass(frozen=True, repr=False)
-class Found:
+class Found(Carded):
     """The answer to one search at one date.
 
     Attributes
@@ -103,13 +103,6 @@ class Found:
         """Return the search as plain values."""
         return asdict(self) | {"ids": list(self.ids), "notes": list(self.notes)}
 
-    def __repr__(self) -> str:
-        """Return the card as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        return self._card().html()
-
     def _card(self) -> Card:
         pairs = [("asked", self.date), ("found", f"{self.count}"), ("ids", f"{len(self.ids)}")]
         pairs += [("since", self.since)] if self.since else []
@@ -118,7 +111,7 @@ class Found:
 
 
 @dataclass(frozen=True, repr=False)
-class Compared:
+class Compared(Carded):
     """What changed between two searches: ids that are new, gone and the same."""
 
     query: str
@@ -140,13 +133,6 @@ class Compared:
         """Return the comparison as plain values."""
         plain = asdict(self)
         return {name: list(v) if isinstance(v, tuple) else v for name, v in plain.items()}
-
-    def __repr__(self) -> str:
-        """Return the card as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        return self._card().html()
 
     def _card(self) -> Card:
         pairs = [

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retroevidence._show import Card
+from retroevidence._show import Card, Carded
 from retroevidence.errors import RetroEvidenceError
 from retroevidence.loaders.pubmed.store import (
     APPLICATION_ID,
@@ -29,7 +29,7 @@ _BESIDE = ("-wal", "-shm")
 
 
 @dataclass(frozen=True, repr=False)
-class Repaired:
+class Repaired(Carded):
     """What was saved of a damaged store.
 
     Attributes
@@ -48,13 +48,6 @@ class Repaired:
     searches: int
     records: int
     refused: int
-
-    def __repr__(self) -> str:
-        """Return the card as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        return self._card().html()
 
     def _card(self) -> Card:
         pairs = [("searches saved", f"{self.searches}"), ("records saved", f"{self.records}")]

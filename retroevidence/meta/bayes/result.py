@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from retroevidence._show import Card, interval, number, percent
+from retroevidence._show import Card, Carded, confidence, interval, number, percent
 from retroevidence.errors import PoolError
 from retroevidence.meta.bayes.grid import Grid
 from retroevidence.meta.bayes.model import BLOCK, Given, Model
@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PooledBayes:
+class PooledBayes(Carded):
     """A Bayesian pooled mean, made by :func:`retroevidence.meta.bayes.pool.pool_bayes`.
 
     Attributes
@@ -397,16 +397,12 @@ class PooledBayes:
 
     # Display ----------------------------------------------------------------------------------
 
-    def __repr__(self) -> str:
-        """Return the card as text."""
-        return self._card().text()
-
     def _repr_html_(self) -> str:
         """Return the card as HTML, with the studies."""
         return self._card(with_studies=True).html()
 
     def _card(self, *, with_studies: bool = False) -> Card:
-        level = percent(self.level, 0 if round(self.level * 100, 6).is_integer() else 1)
+        level = confidence(self.level)
         digits = decimals((self.ci.high - self.ci.low) / 4)
         ratio = RATIOS.get(self.measure)
         pairs = [
@@ -464,7 +460,7 @@ class PooledBayes:
                 "study": study_names(self.frame),
                 "effect": [number(float(y), digits) for y in rows["yi"]],
                 "shrunk": [number(float(y), digits) for y in rows["shrunk"]],
-                f"{percent(self.level)} CrI": [
+                f"{confidence(self.level)} CrI": [
                     interval(float(low), float(high), digits)
                     for low, high in zip(rows["shrunk_low"], rows["shrunk_high"], strict=True)
                 ],

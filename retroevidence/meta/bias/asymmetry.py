@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from retroevidence._show import Card, interval, number, p_text, percent
+from retroevidence._show import Card, confidence, interval, number, p_text
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.bias.result import (
     BiasResult,
@@ -102,7 +102,7 @@ class Asymmetry(BiasResult):
     notes: tuple[str, ...]
 
     def _card(self) -> Card:
-        share = percent(self.level)
+        share = confidence(self.level)
         name = "tau" if self.predictor == "rank" else "slope"
         digits = decimals(self.se) if self.se > 0 else 3
         line = f"{number(self.estimate, digits)}"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammainc
 
-from retroevidence._show import Card, interval, number, p_text, percent
+from retroevidence._show import Card, confidence, interval, number, p_text
 from retroevidence.meta.bias.result import BiasResult, Effects, few, plain_mean
 from retroevidence.meta.interval import Interval
 from retroevidence.meta.projection import sum_of_others
@@ -60,7 +60,7 @@ class HenmiCopas(BiasResult):
         pairs = [
             (
                 "estimate",
-                f"{number(self.estimate, digits)}  {percent(self.level)} CI "
+                f"{number(self.estimate, digits)}  {confidence(self.level)} CI "
                 f"{interval(*self.ci, digits)}, {p_text(self.p_value)}",
             ),
             ("tau²", number(self.tau2, decimals(self.tau2 or self.se**2))),

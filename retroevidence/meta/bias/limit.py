@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from retroevidence._show import Card, interval, number, p_text, percent
+from retroevidence._show import Card, confidence, interval, number, p_text
 from retroevidence.errors import PoolError
 from retroevidence.meta.bias.result import BiasResult, Effects, few, plain_mean, same_size
 from retroevidence.meta.interval import Interval, critical_value, two_sided
@@ -57,7 +57,7 @@ class LimitMean(BiasResult):
     limits: pd.DataFrame
 
     def _card(self) -> Card:
-        share, digits = percent(self.level), decimals(self.se)
+        share, digits = confidence(self.level), decimals(self.se)
         pairs = [
             (
                 "limit",

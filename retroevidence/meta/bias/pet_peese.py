@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retroevidence._show import Card, interval, number, p_text, percent
+from retroevidence._show import Card, confidence, interval, number, p_text
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.bias.asymmetry import EXACT_LINE
 from retroevidence.meta.bias.result import (
@@ -89,7 +89,7 @@ class PetPeese(BiasResult):
     notes: tuple[str, ...]
 
     def _card(self) -> Card:
-        share = percent(self.level)
+        share = confidence(self.level)
         pairs = []
         for name, part in (("PET", self.pet), ("PEESE", self.peese)):
             digits = decimals(part.se)

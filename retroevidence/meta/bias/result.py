@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from numbers import Real
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
-from retroevidence._show import Card
+from retroevidence._show import Carded
 from retroevidence.errors import PoolError
 from retroevidence.meta.interval import Interval
 from retroevidence.meta.pool import pool
@@ -21,11 +21,7 @@ ENOUGH = 10
 Effects = Pooled | pd.DataFrame
 
 
-class _Carded(Protocol):
-    def _card(self) -> Card: ...
-
-
-class BiasResult:
+class BiasResult(Carded):
     """A frozen dataclass of plain numbers that shows itself as text, HTML, a row and a dict.
 
     Examples
@@ -37,13 +33,6 @@ class BiasResult:
 
     #: Fields that hold frames or fits, which have no place in a row.
     _apart: tuple[str, ...] = ()
-
-    def __repr__(self: _Carded) -> str:
-        """Return the card as text."""
-        return self._card().text()
-
-    def _repr_html_(self: _Carded) -> str:
-        return self._card().html()
 
     def to_dict(self) -> dict[str, Any]:
         """Return every number and note as plain JSON-ready values, None where undefined."""

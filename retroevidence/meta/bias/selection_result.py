@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from retroevidence._show import Card, interval, number, p_text, percent
+from retroevidence._show import Card, confidence, interval, number, p_text
 from retroevidence.meta.bias.result import BiasResult
 from retroevidence.meta.interval import Interval
 from retroevidence.meta.wording import decimals, or_none
@@ -94,7 +94,7 @@ class Selection(BiasResult):
         return flat
 
     def _card(self) -> Card:
-        share, digits = percent(self.level), decimals(self.se)
+        share, digits = confidence(self.level), decimals(self.se)
         pairs = [
             (
                 "estimate" if len(self.coefficients) == 1 else str(self.coefficients["term"][0]),

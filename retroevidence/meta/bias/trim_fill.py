@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from retroevidence._show import Card, interval, number, p_text, percent
+from retroevidence._show import Card, confidence, interval, number, p_text
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.bias.asymmetry import egger
 from retroevidence.meta.bias.result import BiasResult, Effects, few, plain_mean, same_size
@@ -74,7 +74,7 @@ class TrimFill(BiasResult):
     filled: pd.DataFrame
 
     def _card(self) -> Card:
-        share, digits = percent(self.level), decimals(self.se)
+        share, digits = confidence(self.level), decimals(self.se)
         pairs = [
             ("added", f"{self.k0} on the {self.side} ({self.estimator})"),
             (

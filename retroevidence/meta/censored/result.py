@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from retroevidence._show import Card, interval, number, p_text, percent
+from retroevidence._show import Card, Carded, confidence, interval, number, p_text, percent
 from retroevidence.meta.censored.cases import fit_rows, tau2_limits
 from retroevidence.meta.censored.inputs import read_effects
 from retroevidence.meta.censored.likelihood import Rows, terms
@@ -42,7 +42,7 @@ TESTS = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PooledCensored:
+class PooledCensored(Carded):
     """A pooled mean of exact and bounded effects, made by :func:`pool_censored`.
 
     Attributes
@@ -186,16 +186,12 @@ class PooledCensored:
 
     # Display --------------------------------------------------------------------------------
 
-    def __repr__(self) -> str:
-        """Return the card as text."""
-        return self._card().text()
-
     def _repr_html_(self) -> str:
         """Return the card as HTML, with the studies."""
         return self._card(with_studies=True).html()
 
     def _card(self, *, with_studies: bool = False) -> Card:
-        level = percent(self.level, 0 if round(self.level * 100, 6).is_integer() else 1)
+        level = confidence(self.level)
         digits = decimals(self.se)
         what = f"Pooled {self.measure}" if self.measure else "Pooled effect"
         counts = f"{self.k_exact} exact and {self.k_bounded} bounded results"
@@ -241,7 +237,7 @@ class PooledCensored:
             {
                 "study": study_names(self.frame),
                 "effect": effects,
-                f"{percent(self.level)} CI, or limits": ranges,
+                f"{confidence(self.level)} CI, or limits": ranges,
                 "weight": weights,
             }
         )

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from scipy.special import expit
 
-from retroevidence._show import Card, interval, number, p_text, percent
+from retroevidence._show import Card, Carded, confidence, interval, number, p_text, percent
 from retroevidence.meta.interval import Interval
 from retroevidence.meta.wording import RATIOS, decimals, exp_of, flattened, study_names
 
@@ -23,7 +23,7 @@ MODELS = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PooledGLMM:
+class PooledGLMM(Carded):
     """A mean effect from a model on counts, with the variance between studies.
 
     Ratios are on the log scale, proportions on the logit scale; group 1 minus group 2.
@@ -101,10 +101,6 @@ class PooledGLMM:
         """One row with every number; several of them concatenate to a summary table."""
         return pd.DataFrame([self.to_dict() | {"notes": " ".join(self.notes)}])
 
-    def __repr__(self) -> str:
-        """Return the card as text."""
-        return self._card().text()
-
     def _repr_html_(self) -> str:
         """Return the card as HTML, with the studies."""
         digits = decimals(self.se)
@@ -118,7 +114,7 @@ class PooledGLMM:
         return replace(self._card(), table=shown).html()
 
     def _card(self) -> Card:
-        digits, level = decimals(self.se), percent(self.level)
+        digits, level = decimals(self.se), confidence(self.level)
         ratio = RATIOS.get(self.measure)
         test = f", {p_text(self.p_value)}" if ratio else ""
         pairs = [

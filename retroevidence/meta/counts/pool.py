@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtrc
 
-from retroevidence._show import Card, interval, number, p_text, percent
+from retroevidence._show import Card, Carded, confidence, interval, number, p_text, percent
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.counts.mantel_haenszel import association_test, mantel_haenszel, tarone
 from retroevidence.meta.counts.peto import peto
@@ -34,7 +34,7 @@ MEASURES = ("OR", "RR", "RD", "IRR", "IRD")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PooledCounts:
+class PooledCounts(Carded):
     """One ratio or difference from many tables of counts, under a common effect.
 
     Ratios are on the log scale; group 1 minus group 2.
@@ -96,16 +96,12 @@ class PooledCounts:
         """One row with every number; several of them concatenate to a summary table."""
         return pd.DataFrame([self.to_dict() | {"notes": " ".join(self.notes)}])
 
-    def __repr__(self) -> str:
-        """Return the card as text."""
-        return self._card().text()
-
     def _repr_html_(self) -> str:
         """Return the card as HTML, with the studies."""
         return replace(self._card(), table=self._study_table()).html()
 
     def _card(self) -> Card:
-        digits, level = decimals(self.se), percent(self.level)
+        digits, level = decimals(self.se), confidence(self.level)
         ratio = RATIOS.get(self.measure)
         pairs = [
             (

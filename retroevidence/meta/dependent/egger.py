@@ -15,13 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from retroevidence._show import Card, interval, number, p_text
+from retroevidence._show import Card, Carded, confidence, interval, number, p_text
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.dependent.clustered import Clustered, read_clustered
 from retroevidence.meta.dependent.columns import frame_with, numbers
 from retroevidence.meta.dependent.multilevel import pool_multilevel
 from retroevidence.meta.dependent.multilevel_result import PooledMultilevel
-from retroevidence.meta.dependent.robust import confidence
 from retroevidence.meta.interval import Interval
 from retroevidence.meta.wording import decimals, or_none
 
@@ -33,7 +32,7 @@ PREDICTORS = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DependentEgger:
+class DependentEgger(Carded):
     """Egger's regression with dependent effects, made by :func:`dependent_egger`.
 
     Attributes
@@ -85,14 +84,6 @@ class DependentEgger:
             flat[name] = or_none(getattr(self, name))
         flat["corrected_ci_low"], flat["corrected_ci_high"] = map(or_none, self.corrected_ci)
         return flat | {"notes": list(self.notes)}
-
-    def __repr__(self) -> str:
-        """Return the card as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        """Return the card as HTML."""
-        return self._card().html()
 
     def _card(self) -> Card:
         level = confidence(self.fit.level)

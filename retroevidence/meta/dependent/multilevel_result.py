@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from retroevidence._show import Card, interval, number, p_text, percent
+from retroevidence._show import Card, Carded, confidence, interval, number, p_text, percent
 from retroevidence.meta.dependent.clustered import Clustered
 from retroevidence.meta.dependent.multilevel_fit import LevelFit
-from retroevidence.meta.dependent.robust import Robust, confidence, robust
+from retroevidence.meta.dependent.robust import Robust, robust
 from retroevidence.meta.dependent.sandwich import LinearFit
 from retroevidence.meta.interval import Interval, critical_value, two_sided
 from retroevidence.meta.regression import INTERCEPT
@@ -61,7 +61,7 @@ class Shares(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PooledMultilevel:
+class PooledMultilevel(Carded):
     """A three-level mean or meta-regression, as pool_multilevel returns it.
 
     All numbers are plain floats on the scale of the effects; I² is in percent; undefined is NaN.
@@ -221,14 +221,6 @@ class PooledMultilevel:
         return self.data.design.names != (INTERCEPT,)
 
     # Display --------------------------------------------------------------------------------
-
-    def __repr__(self) -> str:
-        """Return the card as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        """Return the card as HTML."""
-        return self._card().html()
 
     def _card(self) -> Card:
         level = confidence(self.level)

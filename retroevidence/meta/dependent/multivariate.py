@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtrc
 
-from retroevidence._show import Card, interval, number, p_text
+from retroevidence._show import Card, Carded, confidence, interval, number, p_text
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.dependent.climb import Peak
 from retroevidence.meta.dependent.clustered import Clustered, Turned, read_clustered, turn
@@ -22,7 +22,7 @@ from retroevidence.meta.dependent.columns import groups
 from retroevidence.meta.dependent.mixed import Likelihood
 from retroevidence.meta.dependent.multilevel import LIKELIHOODS, TESTS
 from retroevidence.meta.dependent.multivariate_fit import STRUCTURES, between, directions
-from retroevidence.meta.dependent.robust import Robust, confidence, robust
+from retroevidence.meta.dependent.robust import Robust, robust
 from retroevidence.meta.dependent.sandwich import LinearFit
 from retroevidence.meta.interval import NAN, Interval, check_level, critical_value, two_sided
 from retroevidence.meta.regression import Design
@@ -230,7 +230,7 @@ def _result(
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PooledMultivariate:
+class PooledMultivariate(Carded):
     """Means of several outcomes, made by :func:`pool_multivariate`; it shows itself.
 
     Attributes
@@ -356,14 +356,6 @@ class PooledMultivariate:
             "q_p_value": or_none(self.q_p_value),
             "notes": list(self.notes),
         }
-
-    def __repr__(self) -> str:
-        """Return the card as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        """Return the card as HTML."""
-        return self._card().html()
 
     def _card(self) -> Card:
         rows = []

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import fdtrc
 
-from retroevidence._show import Card, interval, number, p_text, percent
+from retroevidence._show import Card, Carded, confidence, interval, number, p_text
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.dependent.columns import groups
 from retroevidence.meta.dependent.sandwich import LinearFit, Parts, sandwich
@@ -53,7 +53,7 @@ class Joint(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Robust:
+class Robust(Carded):
     """Cluster-robust tests of a fitted model, made by :func:`robust`; they show themselves.
 
     Attributes
@@ -216,14 +216,6 @@ class Robust:
             "notes": list(self.notes),
         }
 
-    def __repr__(self) -> str:
-        """Return the card as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        """Return the card as HTML."""
-        return self._card().html()
-
     def _card(self) -> Card:
         level = confidence(self.level)
         pairs = []
@@ -236,17 +228,6 @@ class Robust:
             pairs.append((name, f"{shown}, {level} CI {reach}, {tested}"))
         title = f"Cluster-robust tests on {self.clusters} clusters"
         return Card(f"{title} ({self.kind}: {KINDS[self.kind]})", pairs, notes=self.notes)
-
-
-def confidence(level: float) -> str:
-    """Write a level of confidence; a half percent is not rounded away.
-
-    Examples
-    --------
-    >>> confidence(0.95), confidence(0.975)
-    ('95%', '97.5%')
-    """
-    return percent(level, 0 if round(level * 100, 6).is_integer() else 1)
 
 
 def _reach(level: float, df: float) -> float:

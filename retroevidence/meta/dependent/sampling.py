@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from retroevidence._show import Card, number
+from retroevidence._show import Card, Carded, number
 from retroevidence.errors import PoolError
 from retroevidence.meta.dependent.blocks import by_size
 from retroevidence.meta.dependent.columns import groups
@@ -20,7 +20,7 @@ Ints = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SamplingCovariance:
+class SamplingCovariance(Carded):
     """Covariance of sampling errors, one block per cluster; it shows itself.
 
     Attributes
@@ -84,14 +84,6 @@ class SamplingCovariance:
     def matrix(self) -> Floats:
         """Return the whole matrix, n by n: for a look at small sets."""
         return np.asarray(self.among(np.arange(len(self.block))[None, :])[0])
-
-    def __repr__(self) -> str:
-        """Return the card as text."""
-        return self._card().text()
-
-    def _repr_html_(self) -> str:
-        """Return the card as HTML."""
-        return self._card().html()
 
     def _card(self) -> Card:
         sizes = np.bincount(self.block, minlength=len(self.sizes))
