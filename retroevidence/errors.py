@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 
@@ -88,3 +88,32 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UnknownNameEr
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
     listed = f" Known: {', '.join(names)}." if len(names) <= 40 else f" There are {len(names)}."
     return UnknownNameError(f"no {kind} is called {name!r}{hint}{listed}")
+
+
+def check_name(kind: str, name: object, known: Collection[str]) -> None:
+    """Raise if a choice is none of those there are; a list of names is none either.
+
+    Parameters
+    ----------
+    kind : str
+        What is chosen, for the message.
+    name : object
+        The choice.
+    known : collection of str
+        The names there are.
+
+    Raises
+    ------
+    UnknownNameError
+        If it is not one of them.
+
+    Examples
+    --------
+    >>> check_name("test", ["z"], ("t", "z"))
+    Traceback (most recent call last):
+        ...
+    retroevidence.errors.UnknownNameError: no test is called ['z']. Known: t, z.
+    """
+    # What is no text may have no hash, and so cannot be looked up.
+    if not (isinstance(name, str) and name in known):
+        raise unknown_name(kind, name, known)

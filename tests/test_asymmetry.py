@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import stdtrit
 
 from retroevidence.effects.measures import effect_size
 from retroevidence.errors import PoolError, RetroEvidenceError
@@ -62,6 +63,8 @@ def test_acceptance_of_hackshaw1998():
     both = bias.pet_peese(HACKSHAW)
     close(both.pet.estimate, HACK["egger_lm"]["limit"])
     close(both.peese.estimate, HACK["peese_lm"]["limit"])
+    close(both.peese.slope_p_value, HACK["peese_lm"]["p"])
+    close(stdtrit(line.df, 1 - both.peese.slope_p_value / 2), HACK["peese_lm"]["t"])
     # PET's intercept is nearly 0, so PET is the conditional estimate.
     assert both.chosen == "PET"
     assert both.estimate == both.pet.estimate
@@ -156,6 +159,9 @@ def test_henmi_copas_of_lee2004_and_bcg():
     loose = ACCEPTANCE["lee2004_henmi_copas"]
     assert found.ci == pytest.approx((loose["lb"], loose["ub"]), abs=1e-6)
     close(found.tau2, loose["tau2"])
+    # Mean and standard error are closed forms; no root enters them.
+    close(found.estimate, loose["beta"])
+    close(found.se, loose["se"])
 
 
 def test_henmi_copas_interval_and_p_value_are_the_same_test():

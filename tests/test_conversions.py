@@ -441,3 +441,10 @@ def test_within_a_study():
 def test_refusals(call, message):
     with pytest.raises((EffectError, UnknownNameError), match=message):
         call()
+
+
+def test_a_difference_that_is_not_that_of_the_means_is_refused_in_any_unit():
+    means = {"m1": 3e-10, "m2": 2e-10, "se": 1e-11}
+    assert paired_difference(10, difference=1e-10, **means).estimate == 1e-10
+    with pytest.raises(EffectError, match="give one of them"):
+        paired_difference(10, difference=2e-10, **means)

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 from scipy import stats
 
 from retroevidence.effects.possible.differences import difference_interval, smd
@@ -23,3 +24,11 @@ def test_smd_is_hedges_g():
     assert found.low < g < found.high
     # The study-level SMD of the Cochrane review CD004376.pub4, analysis 1.1, for chen2021.
     assert found.low < -0.892258 < found.high
+
+
+def test_smd_holds_for_the_exact_factor_and_for_its_approximation():
+    # With four people the two differ by more than a per cent: 0.5642 and 1 - 3/7.
+    found = smd("1.0000", "1.0000", 2, "0.0000", "1.0000", 2)
+    exact = math.gamma(1) / math.gamma(0.5)
+    assert found.low == pytest.approx(exact, abs=2e-4)
+    assert found.high == pytest.approx(4 / 7, abs=2e-4)

@@ -39,6 +39,20 @@ def test_a_dask_table_is_pooled_to_the_same_bits(by):
     assert (found["reason"] == "vi must be above 0").sum() == 1
 
 
+def test_the_index_starts_again_in_each_partition():
+    """As after Dask's own reset_index; the groups are columns."""
+    found = pool_many(dd.from_pandas(library(), npartitions=3)).compute(scheduler="sync")
+    assert found.index.duplicated().any()
+    assert not found["id"].duplicated().any()
+
+
+def test_columns_are_looked_at_when_the_call_is_made():
+    parts = dd.from_pandas(library().assign(k=1), npartitions=3)
+    for by, message in (("k", "its own column k; rename"), ([], "one column"), (3, "no column 3")):
+        with pytest.raises(PoolError, match=message):
+            pool_many(parts, by=by)
+
+
 def test_parquet_files_whose_groups_lie_across_files(tmp_path):
     table = library()
     for number, part in enumerate(np.array_split(np.arange(len(table)), 5)):

@@ -31,6 +31,7 @@ from retroevidence.report import names
 from retroevidence.report.figures import directions, draw, forest, funnel, save
 from retroevidence.report.forest import forest_size
 from retroevidence.report.funnel import funnel_blank
+from retroevidence.report.models import model_notes
 from retroevidence.report.names import row_labels, study_label
 from retroevidence.report.scales import scale_of
 from retroevidence.report.style import blank, text_width
@@ -482,3 +483,32 @@ def test_labels_come_from_keys():
 def test_text_widths_are_those_of_the_font():
     # DejaVu Sans gives the digit 0 an advance of 1303 of 2048 units: 6.36 points at 10 points.
     assert text_width("00000", 10.0) == pytest.approx(5 * 6.36, rel=0.02)
+
+
+def test_the_notes_name_the_model_and_its_levels():
+    yi, vi = [0.1, 0.5, 0.9, 1.4], [0.02, 0.03, 0.02, 0.04]
+    common, random = (model_notes(pool(yi=yi, vi=vi, method=m))[1] for m in ("CE", "DL"))
+    assert common.startswith("Common-effect model, CE, ")
+    assert random.startswith("Random-effects model, DL, ")
+    table = {"yi": yi, "vi": vi, "study": ["a", "a", "b", "b"]}
+    fit = pool_multilevel(table, cluster="study")
+    between, within = (f"{value:.3f}" for value in fit.sigma2)
+    assert between != within
+    note = model_notes(fit)[0]
+    assert f"σ² = {between} between and {within} within clusters" in note
+
+
+def test_scales_at_their_ends():
+    # The value that means no effect: an even chance, and nothing for a raw mean.
+    assert scale_of("CLES").null == 0.5
+    assert math.isnan(scale_of("MN").null)
+    percent, ratio = scale_of("ROM"), scale_of("RR")
+    assert percent.text(math.log(0.0001)) == "−99.9%"
+    assert percent.text(-math.inf) == "−100%"
+    assert [ratio.text(math.log(x)) for x in (0.00011, 0.00009)] == ["0.0001", "<0.0001"]
+    # Standard errors of 10 and of 100 leave one decimal and none.
+    assert [scale_of("MD").fitted(error).text(88.44) for error in (9, 10, 100)] == [
+        "88.44",
+        "88.4",
+        "88",
+    ]

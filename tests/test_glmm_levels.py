@@ -249,3 +249,13 @@ def test_millions_of_people():
     assert found.tau2 == pytest.approx(own.var(), rel=1e-3)
     assert found.sigma2 == pytest.approx(middle.var(), rel=1e-3)
     assert found.se == pytest.approx(math.sqrt(own.var() / 8), rel=1e-3)
+
+
+@pytest.mark.parametrize("table", [RARE, TIMES])
+def test_the_slope_without_variance_is_the_limit_of_the_slopes_beside_it(table):
+    """It tells whether the likelihood rises from 0: by it a peak close to 0 is found."""
+    climber = RandomLevels(kernel(table))
+    here = climber.climb(0.0, 0.0, climber.start())
+    near = climber.climb(1e-4, here.effect, here.base)
+    # The slopes change with τ², by up to 2e-5 of them here.
+    assert here.slope == pytest.approx(near.slope, rel=1e-4)

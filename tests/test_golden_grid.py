@@ -220,6 +220,45 @@ def test_every_measure_meets_every_interval() -> None:
         assert rows[f"{column}_lb"].notna().all()
 
 
+def pairs(rows: pd.DataFrame) -> set[tuple[str, str]]:
+    return set(zip(rows["dataset"], rows["measure"], strict=True))
+
+
+def test_no_part_of_a_model_is_missing() -> None:
+    """What one table has of a data set and a measure, all tables have."""
+    for line, name in enumerate(("means", "lines")):
+        wanted = pairs(table(name))
+        for other in (table("tau2"), table("intervals")):
+            assert pairs(other[other["line"] == line]) == wanted, name
+    with_moderator = set(table("lines")["dataset"])
+    assert {pair for pair in pairs(table("means")) if pair[0] in with_moderator} == pairs(
+        table("lines")
+    )
+    assert pairs(table("predictions")) == pairs(table("lines"))
+    for pair, rows in table("predictions").groupby(["dataset", "measure"]):
+        # A new study at the lowest and at the highest moderator.
+        places = sorted(rows["at"].unique())
+        moderator = COMPARE["data"](pair[0])["moderator"]
+        assert places == pytest.approx([moderator.min(), moderator.max()], abs=5e-3), pair
+        assert sorted(zip(rows["test"], rows["at"], strict=True)) == sorted(
+            (test, place) for test in TESTS for place in places
+        ), pair
+    for model, rows in table("intervals").groupby(["dataset", "measure", "line"]):
+        # Profiles of both likelihoods; the generalised Q with weights at tau² = 0 and at a larger.
+        assert sorted(rows["kind"]) == sorted([*tau2_intervals.KINDS, "generalised-q", "profile"])
+        assert (rows.loc[rows["kind"] == "generalised-q", "a"] == 0).sum() == 1, model
+
+
+def test_every_study_has_its_golden_effect() -> None:
+    effects = pd.concat([table("effects"), table("formulas")])
+    assert pairs(table("means")) <= pairs(effects)
+    for (dataset, measure), rows in effects.groupby(["dataset", "measure"]):
+        # A measure may be in both tables: metafor's and by the paper's formula.
+        found = rows["row"].value_counts()
+        assert set(found.index) == set(range(1, len(COMPARE["data"](dataset)) + 1)), measure
+        assert found.min() == found.max(), (dataset, measure)
+
+
 def test_no_golden_number_is_missing() -> None:
     """metafor fitted everything: no hole that a NaN on both sides would hide."""
     undefined = {"tau2": ["se", "r2"], "means": [], "lines": [], "intervals": []}

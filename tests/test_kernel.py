@@ -91,6 +91,7 @@ HARD = {
     "every scale": (RNG.normal(0, 1, 12) * 10.0 ** np.arange(-6, 6), 10.0 ** np.arange(-12, 12, 2)),
     "far from zero": (1e6 + RNG.normal(0, 1, 9), RNG.uniform(0.1, 1, 9)),
     "huge spread": (RNG.normal(0, 1e5, 8), RNG.uniform(0.01, 0.02, 8)),
+    "powers out of range": ([1e39, 0.1, 0.5, -0.4, 0.9], [0.4, 0.01, 0.2, 0.3, 0.1]),
     "thousands": (RNG.normal(0, 1, 3000), RNG.uniform(0.01, 2, 3000)),
 }
 
@@ -189,6 +190,16 @@ def test_tails_are_those_of_scipy(df):
     assert np.isnan(two_sided_t(np.nan, df))
     assert np.isnan(upper_chi_squared(np.nan, df))
     assert two_sided_t(np.inf, df) == upper_chi_squared(np.inf, df) == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_numbers_out_of_range_have_no_answer(method):
+    """They would overflow on the way, and come out as a wrong number."""
+    for y, v in ((1e41, 0.1), (0.1, 1e-61), (0.1, 1e61), (np.nan, 0.1), (0.1, np.inf)):
+        for k in (1, 2, 5):
+            yi, vi = np.append(y, np.full(k - 1, 0.3)), np.append(v, np.full(k - 1, 0.2))
+            assert np.isnan(fit_groups(yi, vi, [0, k], method=method)).all()
+            assert np.isnan(fit_sets(yi, vi, np.ones((1, k), np.int8), method=method)).all()
 
 
 def test_wrong_questions():

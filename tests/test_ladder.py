@@ -12,6 +12,9 @@ import retroevidence as rv
 from retroevidence._paths import bibliography_path
 from retroevidence.claims.ladder import COLUMNS, EFFECT_KINDS, RUNGS, ladder, ladder_counts
 from retroevidence.effects.assemble import assemble
+from retroevidence.effects.ladder.numbers import estimate
+from retroevidence.effects.ladder.report import Report
+from retroevidence.effects.ladder.same_people import ratio_of_means
 
 LINE = {"study_id": "s", "comparison": "s", "experimental": "", "comparator": "", "contrast": ""}
 CONTRAST = {
@@ -328,3 +331,18 @@ def test_standard_errors_intervals_and_medians_of_arms_stand_in_for_sds():
 def test_a_median_alone_gives_no_sd():
     row = two_arms({"median": 5.0, "n": 9.0}, {"mean": 4.0, "sd": 2.0, "n": 9.0})
     assert row["basis"] == "unusable"
+
+
+def test_the_interval_of_an_smd_is_read_with_z_and_that_of_small_trials_with_t():
+    printed = [{"estimate": 0.5, "ci_low": 0.1, "ci_high": 0.9}]
+    smd, md = estimate(printed, "SMD", 20.0), estimate(printed, "MD", 20.0)
+    assert smd.vi == pytest.approx((0.4 / stats.norm.ppf(0.975)) ** 2, rel=1e-12)
+    assert md.vi == pytest.approx((0.4 / stats.t.ppf(0.975, 20)) ** 2, rel=1e-12)
+
+
+def test_the_standard_error_of_a_percentage_is_divided_by_the_ratio():
+    # 50 % more with a standard error of 6 points: the ratio 1.5 has one of 0.06, its log 0.04.
+    row = {"estimate": 50.0, "se": 6.0, "unit": "%", "estimate_type": "percent_change"}
+    found = ratio_of_means(Report(None, [row], 1, math.nan, "", 12.0, 12.0))
+    assert found.yi == pytest.approx(math.log(1.5), rel=1e-12)
+    assert found.vi == pytest.approx(0.04**2, rel=1e-12)

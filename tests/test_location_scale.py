@@ -224,6 +224,8 @@ def test_refusals(keywords, message, writing):
 def test_other_refusals(writing):
     with pytest.raises(PoolError, match="cannot carry 1 location and 2 scale"):
         location_scale(writing.iloc[:3], scale="~ ni")
+    with pytest.raises(PoolError, match="1 study cannot carry 1 location and 1 scale"):
+        location_scale(writing.iloc[:1], scale="~ 1")
     with pytest.raises(UnknownNameError, match="no method is called 'DL'"):
         location_scale(writing, scale="~ ni", method="DL")
 

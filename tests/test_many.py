@@ -118,6 +118,78 @@ def test_wrong_questions():
         pool_many(table, method="REMLL")
 
 
+#: One group each: what `pool` refuses, and the sizes it just takes.
+EXTREMES = {
+    "large effect": ([1e41, 0.2], [0.1, 0.1]),
+    "small variance": ([0.1, 0.2], [1e-61, 0.1]),
+    "tiny variance": ([0.1, 0.2], [5e-324, 0.1]),
+    "large variance": ([0.1, 0.2], [1e61, 0.1]),
+    "alone": ([0.1], [1e-200]),
+    "infinite effect": ([np.inf, 0.2], [0.1, 0.1]),
+    "infinite effect without a variance": ([-np.inf, 0.2, 0.1], [np.nan, 0.1, 0.1]),
+    "negative infinity": ([0.1, 0.2, 0.1], [-np.inf, 0.1, 0.1]),
+    "infinite and negative": ([np.inf, 0.2], [0.1, -0.1]),
+    "negative without an effect": ([np.nan, 0.2, 0.1], [-1, 0.1, 0.1]),
+    "nothing": ([np.nan, 0.2], [0.1, np.inf]),
+    "just within": ([1e40, -1e40, 1.0], [1e-60, 1e60, 1.0]),
+}
+
+
+@pytest.mark.parametrize("mods", [None, "~ dose"])
+@pytest.mark.parametrize("method", METHODS)
+def test_sizes_that_pool_refuses_are_refused_group_by_group(method, mods):
+    parts = [pd.DataFrame({"id": n, "yi": y, "vi": v}) for n, (y, v) in EXTREMES.items()]
+    plain = pd.DataFrame({"id": "plain", "yi": [0.1, 0.5, 0.3, 0.7], "vi": 0.1})
+    table = pd.concat([*parts, plain], ignore_index=True)
+    # The first row has no moderator, which mends no mistake in it.
+    table["dose"] = np.where(table.index == 0, np.nan, np.arange(len(table)) % 3)
+    many = pool_many(table, method=method, mods=mods).set_index("id")
+    for name, group in table.groupby("id", sort=False):
+        reason = many.loc[name, "reason"]
+        columns = group[["yi", "vi", "dose"]].reset_index(drop=True)
+        if reason == "":
+            alone = pool(columns, method=method, mods=mods)
+            estimate = many.loc[name, "estimate" if mods is None else "estimate_intercept"]
+            # What is far from 0 cancels; a mean is known on the scale of its standard error.
+            assert estimate == pytest.approx(alone.estimate, rel=1e-9, abs=1e-10 * alone.se)
+            continue
+        with pytest.raises(PoolError) as refused:
+            pool(columns, method=method, mods=mods)
+        for words in ("yi is infinite", "vi must be above 0", "yi beyond 1e+40 or vi outside"):
+            assert (words in reason) == (words in str(refused.value)), name
+        assert many.loc[name].filter(regex="estimate|^se|ci_").isna().all()
+    assert many.loc["plain", "reason"] == ""
+
+
+def test_columns_by_that_cannot_be():
+    table = pd.DataFrame({"id": [1, 1], "yi": [1.0, 2.0], "vi": 1.0, "k": "a", "reason": "b"})
+    for by, message in (
+        (None, "no column None"),
+        (3, "no column 3"),
+        ([], "one column or several different ones"),
+        (["id", "id"], "one column or several different ones"),
+        ([["id"]], "takes names of columns"),
+        (table["id"], "one column or several different ones"),
+        (["id", "k"], "its own column k; rename"),
+        ("reason", "its own column reason; rename"),
+    ):
+        with pytest.raises(PoolError, match=message):
+            pool_many(table, by=by)
+    for name in ("id", "yi"):
+        twice = pd.concat([table[["id", "yi", "vi"]], table[[name]]], axis=1)
+        with pytest.raises(PoolError, match=f"several columns are called {name}; keep one"):
+            pool_many(twice)
+
+
+def test_complex_numbers_are_none():
+    table = pd.DataFrame({"id": [1, 1], "yi": [1.0, 2.0], "vi": [1.0, 1.0], "x": [1.0, 2.0]})
+    for name in ("yi", "vi"):
+        with pytest.raises(PoolError, match=f"{name} must be numbers \\(some are complex"):
+            pool_many(table.assign(**{name: table[name] + 1j}))
+    with pytest.raises(PoolError, match="some are complex"):
+        pool_many(table.assign(x=1j), mods=["x"])
+
+
 TEN_MILLION = """
 import numpy as np, pandas as pd
 from retroevidence.meta.many import pool_many

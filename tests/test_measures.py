@@ -674,3 +674,13 @@ def test_results_on_the_log_scale_know_their_ratio():
     table = measures()
     logs = set(table.loc[table["scale"] == "log ratio", "measure"])
     assert set(RATIOS) == logs
+
+
+@pytest.mark.parametrize("measure", ["MPRD", "MPRR", "MPOR"])
+def test_pairs_that_agree_but_for_rounding_have_no_variance(measure):
+    # A correlation computed from counts can miss 1 by a rounding; the same margins then leave a
+    # variance of 1e-17, and the study would have all the weight.
+    for r in (1.0, 1 - 2e-16):
+        yi, vi = effect_size(measure, x1=5, x2=5, n=20, r=r)
+        assert np.isnan(yi)
+        assert np.isnan(vi)

@@ -97,3 +97,11 @@ def test_p_from_an_interval_returns_the_p_it_was_made_from(p):
     # Six decimals of the limits leave p known to about 1e-5 of itself.
     assert found.low == pytest.approx(p, rel=1e-4)
     assert found.high == pytest.approx(p, rel=1e-4)
+
+
+def test_an_interval_narrower_than_its_rounding_leaves_any_p_below_its_largest():
+    # The limits may be one number, so the standard error may be 0 but never below.
+    found = p_from_interval("0.1", "0.1", "0.1")
+    assert found.low == 0
+    widest = 0.1 / (2 * stats.norm.ppf(0.975))
+    assert found.high == pytest.approx(2 * stats.norm.sf(0.05 / widest), rel=1e-9)

@@ -10,6 +10,7 @@ import pytest
 
 from retroevidence.errors import PoolError, RetroEvidenceError, UnknownNameError
 from retroevidence.meta.interval import Interval
+from retroevidence.meta.many import pool_many
 from retroevidence.meta.pool import pool
 from retroevidence.meta.regression import Design
 from retroevidence.meta.result import Pooled
@@ -421,3 +422,50 @@ def test_regression_card_has_the_coefficients():
 
 def test_plain_design_has_one_column():
     assert Design.plain(3).matrix.tolist() == [[1.0], [1.0], [1.0]]
+
+
+# What is no number --------------------------------------------------------------------------------
+
+
+def test_complex_numbers_are_none():
+    y, v = FRAME["yi"].to_numpy(), FRAME["vi"].to_numpy()
+    for yi, vi in ((y + 1j, v), (y, v + 0j), ((y + 1j).tolist(), v), (list(y + 1j), v)):
+        with pytest.raises(PoolError, match=r"must be numbers \(some are complex\)"):
+            pool(yi=yi, vi=vi)
+    with pytest.raises(PoolError, match="some are complex"):
+        pool(FRAME.assign(yi=FRAME["yi"] + 1j))
+
+
+@pytest.mark.parametrize("level", ["0.95", None, [0.95], 95, 0, 1, math.nan])
+def test_a_level_that_is_none(level):
+    with pytest.raises(PoolError, match="is not between 0 and 1"):
+        pool(FRAME, level=level)
+
+
+@pytest.mark.parametrize("name", [["REML"], None, 3, {"REML": 1}])
+def test_a_name_that_is_no_text(name):
+    with pytest.raises(UnknownNameError, match="no method is called"):
+        pool(FRAME, method=name)
+    with pytest.raises(UnknownNameError, match="no test is called"):
+        pool(FRAME, test=name)
+
+
+def test_missing_values_of_every_kind_are_missing():
+    wanted = pool(yi=FRAME["yi"].iloc[1:].tolist(), vi=FRAME["vi"].iloc[1:].tolist())
+    for dtype in ("Float64", "double[pyarrow]", object):
+        yi = FRAME["yi"].astype(dtype)
+        yi.iloc[0] = pd.NA
+        for found in (
+            pool(FRAME.assign(yi=yi)),
+            pool(yi=yi, vi=FRAME["vi"]),
+            pool(yi=yi.tolist(), vi=FRAME["vi"].tolist()),
+        ):
+            assert found.estimate == pytest.approx(wanted.estimate, rel=1e-14)
+
+
+def test_dates_are_no_effects():
+    dates = pd.to_datetime(["2020-01-01"] * len(FRAME))
+    with pytest.raises(PoolError, match="some are dates or times"):
+        pool(FRAME.assign(yi=dates))
+    with pytest.raises(PoolError, match="some are dates or times"):
+        pool_many(FRAME.assign(id=1, vi=dates))

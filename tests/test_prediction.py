@@ -92,6 +92,19 @@ def test_bootstrap_has_the_distribution_of_its_definition(bcg):
     assert exact_chance(pooled, high) == pytest.approx(0.975, abs=0.002)
 
 
+def test_bootstrap_of_three_studies_that_differ_less_than_by_chance():
+    # Every draw of tau² is 0 then, and what is left is the mean with the Knapp-Hartung t(k - 1).
+    pooled = pool(yi=[0.1, 0.101, 0.099], vi=[1.0, 2.0, 3.0])
+    known = pool(yi=pooled.fit.yi, vi=pooled.fit.vi, method="CE")
+    assert pooled.tau2 == 0
+    low, high = pooled.prediction_interval("bootstrap", draws=100_000)
+    spread = np.sum((pooled.fit.yi - known.estimate) ** 2 / pooled.fit.vi) / 2
+    error = math.sqrt(spread / np.sum(1 / pooled.fit.vi))
+    # A quantile of 100,000 draws of t(2) at 0.975 is known to 1.2 %; k for k - 1 makes 18 %.
+    assert (high - low) / (2 * error) == pytest.approx(t.ppf(0.975, 2), rel=0.04)
+    assert (high + low) / 2 == pytest.approx(known.estimate, abs=0.2 * error)
+
+
 # Trials of cisapride (Hartung & Knapp 2001), events and people of both groups, as printed in the
 # documentation of the R package of the method's authors, pimeta 1.1.4 (pages "pimeta" and
 # "convert_bin").
@@ -195,6 +208,11 @@ def test_shares_near_an_end_are_cut_and_marked(bcg):
     found = pool(bcg).probability(above=0.5)
     assert found.share_ci.low == 0
     assert any("near 0 or 1" in note for note in found.notes)
+    other = pool(bcg).probability(below=0.5)
+    assert other.share_ci.high == 1
+    assert any("near 0 or 1" in note for note in other.notes)
+    middle = pool(bcg).probability(below=-0.5)
+    assert not any("near 0 or 1" in note for note in middle.notes)
 
 
 def test_without_heterogeneity_all_effects_are_equal():

@@ -10,6 +10,8 @@ import pytest
 
 from retroevidence.effects.measures import effect_size
 from retroevidence.errors import PoolError
+from retroevidence.meta.dependent.multilevel import pool_multilevel
+from retroevidence.meta.many import pool_many
 from retroevidence.meta.pool import pool
 from retroevidence.meta.tau2 import METHODS, estimate_tau2
 
@@ -400,3 +402,53 @@ def test_weights_over_many_powers_of_ten_leave_every_standard_error_a_number():
         yi=[0.1, 0.4, 0.2, 0.9], vi=[1e-50, 1e50, 1.0, 1.0], mods=[1.0, 2.0, 3.5, 9.0], method="CE"
     )
     assert (fit.predict()["se"] >= 0).all()
+
+
+# What is no moderator -----------------------------------------------------------------------------
+
+
+def test_complex_moderators_are_none():
+    turned = MORE.assign(dose=MORE["dose"] + 1j)
+    for mods in (turned["dose"], turned["dose"].to_numpy(), turned[["dose"]], "~ dose"):
+        with pytest.raises(PoolError, match="some are complex"):
+            pool(turned, mods=mods)
+    for mods in ("~ dose", MORE["dose"].to_numpy()):
+        newdata = {"dose": [1j]} if isinstance(mods, str) else np.array([1j])
+        with pytest.raises(PoolError, match="some are complex"):
+            pool(MORE, mods=mods).predict(newdata)
+
+
+def test_an_infinite_moderator_is_left_out_in_the_same_words_with_clusters():
+    frame = MORE.assign(lab=list("aabb" * len(MORE))[: len(MORE)])
+    frame["dose"] = [np.inf, *frame["dose"].iloc[1:]]
+    for fit in (pool(frame, mods="~ dose"), pool_multilevel(frame, cluster="lab", mods="~ dose")):
+        assert fit.notes[0].startswith("Left out, a moderator is missing or infinite: ")
+
+
+def test_what_another_library_says_is_cut_to_a_sentence():
+    with pytest.raises(PoolError, match="is not a formula") as refused:
+        pool(MORE, mods="~ .")
+    assert len(str(refused.value)) < 150
+
+
+def test_one_study_through_the_origin_gives_its_slope():
+    frame = pd.DataFrame({"yi": [1.0], "vi": [0.1], "dose": [-2.0]})
+    fit = pool(frame, mods="~ 0 + dose")
+    # By hand: y/x, and the standard error over |x|.
+    assert fit.estimate == -0.5
+    assert fit.se == pytest.approx(math.sqrt(0.1) / 2, rel=1e-15)
+    assert fit.coefficients["estimate"].tolist() == [-0.5]
+    assert fit.predict({"dose": [-2.0]})["estimate"].tolist() == [1.0]
+    with pytest.raises(PoolError, match="dose is 0 throughout"):
+        pool(frame.assign(dose=0.0), mods="~ 0 + dose")
+    frame = pd.concat([frame, frame.assign(dose=0.0)]).assign(id=["a", "b"])
+    rows = pool_many(frame, mods="~ 0 + dose").set_index("id")
+    names = ["df", "estimate_dose", "se_dose", "p_value_dose", "ci_low_dose", "ci_high_dose"]
+    alone = [math.inf, fit.estimate, fit.se, fit.p_value, *fit.ci]
+    assert rows.loc["a", names].tolist() == pytest.approx(alone, rel=1e-14)
+    assert rows["reason"].tolist() == ["", "moderators that add nothing to each other"]
+
+
+def test_a_table_without_rows_has_no_design():
+    with pytest.raises(PoolError, match="'~ 1': the data have no row"):
+        pool(MORE.iloc[:0], mods="~ 1")

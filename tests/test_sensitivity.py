@@ -79,6 +79,8 @@ def test_cumulative_by_year_matches_metafor(bcg):
     found = cumulative(pool(bcg, test="z"), "year")
     np.testing.assert_allclose(found["estimate"], CASES["bcg_cumul"]["est"], rtol=RTOL, atol=0)
     np.testing.assert_allclose(found["tau2"][1:], CASES["bcg_cumul"]["tau2"][1:], rtol=RTOL, atol=0)
+    # metafor writes 0 for one study, which has no variance between studies.
+    assert CASES["bcg_cumul"]["tau2"][0] == 0
     assert math.isnan(found["tau2"].iloc[0])
     assert found.index[0] == "trial 1"
     pd.testing.assert_frame_equal(found, cumulative(pool(bcg, test="z"), bcg["year"].tolist()))

@@ -70,6 +70,17 @@ def test_an_empty_set_is_refused_either_way():
             pool_sets(Y, rows)
 
 
+@pytest.mark.parametrize("size", [2, WORTH])
+def test_sizes_that_pool_refuses_are_refused_either_way(size):
+    for y, v in ((1e41, 0.1), (0.1, 1e-61), (0.1, 1e61), (np.nan, 0.1)):
+        effects, variances = np.append(Y, y), np.append(V, v)
+        rows = np.broadcast_to(variances, (size, 10))
+        with pytest.raises(PoolError, match="state the effects in another unit"):
+            pool_sets(effects, rows)
+        with pytest.raises(PoolError, match="state the effects in another unit"):
+            pool_signed(effects, variances, np.ones((size, 10), np.int8))
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_influence_of_a_mean_is_that_of_fits_one_by_one(method):
     plain = influence(pool(yi=Y, vi=V, method=method))

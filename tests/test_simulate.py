@@ -115,5 +115,43 @@ def test_wrong_questions():
         simulate({**GRID, "vi": _zeros}, seed=1)
 
 
+def test_numbers_that_are_none():
+    for change, message in (
+        ({"mu": 1e41}, "state the effects in another unit"),
+        ({"vi": 1e-61}, "state the effects in another unit"),
+        ({"vi": 1e61}, "state the effects in another unit"),
+        ({"tau2": 1e61}, "tau2=1e[+]61 is no variance"),
+        ({"tau2": np.inf}, "tau2=inf is no variance"),
+        ({"tau2": "a"}, "tau2=a is no variance"),
+        ({"mu": np.nan}, "mu=nan is no true mean"),
+        ({"mu": None}, "mu=None is no true mean"),
+        ({"k": "5"}, "k=5 is no number of studies"),
+        ({"k": np.inf}, "k=inf is no number of studies"),
+        ({"vi": "a"}, "vi=a must be numbers"),
+        ({"vi": lambda random, shape: np.ones(3)}, "no array of 10000 x 4 numbers"),
+        ({"vi": lambda random, shape: "a"}, "no array of 10000 x 4 numbers"),
+        ({"vi": lambda random, shape: np.full(shape, 1j)}, "some are complex"),
+    ):
+        with pytest.raises(PoolError, match=message):
+            simulate({**GRID, **change}, seed=1, repetitions=10)
+    for choice, message in (
+        ({"seed": None}, "seed=None"),
+        ({"seed": -1}, "seed=-1"),
+        ({"repetitions": "10"}, "repetitions='10'"),
+        ({"repetitions": 10.5}, "not whole"),
+        ({"methods": "REML"}, "methods='REML' is no list of names; give one"),
+        ({"methods": []}, "methods=\\[\\] is no list"),
+        ({"tests": None}, "tests=None is no list"),
+        ({"level": 95}, "level=95"),
+    ):
+        with pytest.raises(PoolError, match=message):
+            simulate(GRID, **{"seed": 1, **choice})
+    for grid in (None, [4, 10]):
+        with pytest.raises(PoolError, match="the grid is a"):
+            simulate(grid, seed=1)
+    with pytest.raises(UnknownNameError, match="no test is called"):
+        simulate(GRID, seed=1, tests=[["z"]])
+
+
 def _zeros(random, shape):
     return np.zeros(shape)

@@ -48,3 +48,12 @@ def test_a_spread_that_grows_with_the_mean_is_no_se():
 def test_relative_spread_does_not_depend_on_the_unit():
     found = relative_spread("1.000", "0.200", "9.810", "1.962")
     assert found.low < 1 < found.high
+
+
+def test_an_se_is_found_where_spreads_grow_with_their_means():
+    # An SD of 2 at a mean of 10 and of 20 at 100 is one relative spread; 0.5 is 2 over sqrt(16).
+    # Without the means the larger SD is still ten times the smaller, even as an SD.
+    found = compare_spread("10.0", "0.5", 16, "100.0", "20.0", 16)
+    assert found.suspect == 1
+    assert found.p_if_se == pytest.approx(1)
+    assert stats.f.sf(100, 15, 15) < 0.01

@@ -68,6 +68,7 @@ def test_counts_sides_and_means(name, estimator):
 def test_acceptance_of_hackshaw1998(estimator):
     found, wanted = trim_fill(pool(data("hackshaw1998"), test="z"), estimator), HACK["trimfill"]
     assert (found.k0, found.side) == (7, "left")
+    assert (found.k0, found.side) == (wanted[estimator]["k0"], wanted[estimator]["side"])
     assert found.estimate == pytest.approx(wanted[estimator]["beta"], rel=LOOSE)
     assert found.se == pytest.approx(wanted[estimator]["se"], rel=LOOSE)
     assert found.tau2 == pytest.approx(wanted[estimator]["tau2"], rel=LOOSE_TAU2)

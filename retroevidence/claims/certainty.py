@@ -1,14 +1,14 @@
 """How sure a verdict is: a GRADE-like rating with the reason for each step.
 
 The rating starts at *high* when every comparison comes from a randomised trial or from the same
-people under both conditions, else at *low*, and goes down by the steps below. What cannot be
-assessed from what was read is said, never assumed to be fine: because abstracts do not show the
-risk of bias, it counts as one step for every claim, and nothing is rated above *moderate*.
+people under both conditions, else at *low*, and goes down by the steps below. What was not
+assessed is said, never assumed to be fine: no table holds the risk of bias, which abstracts do not
+show, so it counts as one step for every claim, and nothing is rated above *moderate*.
 
 ========================  ====================================================================
 domain                    step
 ========================  ====================================================================
-risk of bias              not assessable from abstracts: 1 down for every claim
+risk of bias              not assessed: 1 down for every claim
 inconsistency             1 down when I² is at least 50 % and a new study may go the other way,
                           or when at least a third of the directions disagree
 indirectness              1 down when at least half of the comparisons are indirect

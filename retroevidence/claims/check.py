@@ -73,6 +73,13 @@ class Checked(Carded):
         What published reviews pooled for the same question, and why it differs.
     extra : dict
         Further numbers of this kind of claim.
+
+    Examples
+    --------
+    >>> import retroevidence as rv
+    >>> checked = rv.check("pf_load")
+    >>> checked.verdict, checked.rung, checked.k
+    ('no usable evidence', 'none', 0)
     """
 
     claim: dict[str, Any]
@@ -225,6 +232,11 @@ def check(claim_id: str, data: Data = None, *, without: frozenset[str] = frozens
 
 def check_all(data: Data = None) -> pd.DataFrame:
     """Judge every claim; one row each, in the order of the claims table.
+
+    Parameters
+    ----------
+    data : path, optional
+        Directory of tables; the library's own by default.
 
     Returns
     -------

@@ -85,7 +85,9 @@ def integrity(data: Data = None) -> pd.DataFrame:
 
 
 def flagged_rows(data: Data = None) -> frozenset[str]:
-    """Return the ids of all rows that a flag names, whichever of them is amiss.
+    """Return the ids of all rows that a flag of :func:`integrity` names.
+
+    A flag names every row of a comparison that does not fit, whichever of them is amiss.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ COUNT_COLUMNS = (
 
 
 def ladder(data: Data = None) -> pd.DataFrame:
-    """Give every row of arms and contrasts its rung, with the reason in words.
+    """Say how far each row of arms and contrasts leads to an effect size: its rung, and why.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def ladder(data: Data = None) -> pd.DataFrame:
 
 
 def ladder_counts(data: Data = None) -> pd.DataFrame:
-    """Count, per outcome, the results located and what each rung makes of them.
+    """Count, per outcome, the results found in the tables and the rungs they stand on.
 
     Parameters
     ----------

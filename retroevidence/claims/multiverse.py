@@ -33,7 +33,7 @@ NUMBERS = ["k", "estimate", "se", "ci_low", "ci_high", "p_value", "tau2", "i2"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Multiverse(Carded):
-    """All analyses of a claim.
+    """All defensible analyses of a claim, made by :func:`multiverse`.
 
     Attributes
     ----------
@@ -53,6 +53,12 @@ class Multiverse(Carded):
         where fewer than two have one.
     notes : tuple of str
         What could not be varied, and why.
+
+    Examples
+    --------
+    >>> found = multiverse("knee_pain", method=["REML", "DL"], test="knha")
+    >>> found.choices["method"]
+    ('REML', 'DL')
     """
 
     claim: dict[str, Any]
@@ -164,7 +170,18 @@ class Multiverse(Carded):
         return np.asarray([position[level] for level in self.grid[choice]], dtype=np.intp)
 
     def uses(self, choice: str) -> pd.DataFrame:
-        """Tell, per distinct analysis and level of a choice, whether a combination uses it.
+        """Return which levels of a choice each distinct analysis uses.
+
+        Parameters
+        ----------
+        choice : str
+            A key of `choices`.
+
+        Returns
+        -------
+        DataFrame of bool
+            One row per row of `table`, one column per level: True where a combination with this
+            level gives the analysis. More than one may, as different levels can give one analysis.
 
         Raises
         ------

@@ -96,7 +96,7 @@ def redo_reviews(data: Data = None) -> pd.DataFrame:
 
 
 def redo_cochrane(data: Data = None) -> pd.DataFrame:
-    r"""Recompute the study-level SMD of the Cochrane data from the arm rows of the same analysis.
+    r"""Recompute each SMD that a Cochrane review prints for one study, from its arm rows.
 
     The rows are those whose ``locator`` names a study data row of a Cochrane review. Cochrane's
     software approximates the small-sample factor, :math:`J = 1 - 3/(4N - 9)`, and takes

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from retroevidence.claims.candidates import NO_R, ROWS, STANDARDISERS, Candidate
 from retroevidence.claims.check import MAIN, REVIEWS
 from retroevidence.claims.evidence import Data, selected
-from retroevidence.errors import unknown_name
+from retroevidence.errors import check_name, unknown_name
 from retroevidence.meta.interval import TESTS
 from retroevidence.meta.tau2 import METHODS
 
@@ -64,8 +64,7 @@ def levels_of(
     levels["comparator"] = tuple(c for c in LEVELS["comparator"] if c in analyses)
     levels["left_out"] = ()
     for name, given in choices.items():
-        if name not in LEVELS:
-            raise unknown_name("choice", name, LEVELS)
+        check_name("choice", name, LEVELS)
         single = isinstance(given, str) or not isinstance(given, Sequence)
         wanted = (given,) if single else tuple(given)
         for level in wanted:

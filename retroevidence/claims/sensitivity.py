@@ -26,3 +26,8 @@ __all__ = [
     "multiverse",
     "permutation_test",
 ]
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

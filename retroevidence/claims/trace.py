@@ -73,12 +73,29 @@ def trace(result: Checked | Pooled | PooledCensored, data: Data = None) -> pd.Da
 
 
 def source_rows(result: Checked | Pooled | PooledCensored, data: Data = None) -> pd.DataFrame:
-    """Return the rows of the tables themselves from which a result was made.
+    """Return the whole rows of the tables from which a result was made.
+
+    Parameters
+    ----------
+    result, data
+        As in :func:`trace`.
 
     Returns
     -------
     DataFrame
         One row per source row: ``table row_id`` and all its filled columns.
+
+    Raises
+    ------
+    RetroEvidenceError
+        As :func:`trace`.
+
+    Examples
+    --------
+    >>> import retroevidence as rv
+    >>> rows = rv.source_rows(rv.check("knee_pain")).set_index("row_id")
+    >>> rows.loc["a067", "study_id"], float(rows.loc["a067", "mean"])
+    ('chen2021', 1.56)
     """
     found = []
     for ids in trace(result, data)["rows"]:

@@ -55,6 +55,14 @@ class Update(Carded):
     results : DataFrame
         One row per result that entered, left or changed: claim_id, change, study_id, comparison,
         and what changed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from retroevidence.loaders.scaffold import new
+    >>> found = update(new(tempfile.mkdtemp() + "/stairs"), keep=False)
+    >>> found.first, found.table["verdict"].tolist()
+    (True, ['leans supported'])
     """
 
     before: str

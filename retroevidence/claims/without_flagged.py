@@ -17,7 +17,7 @@ ROW_COLUMNS = ("experimental", "comparator", "contrast")
 
 
 def compare_verdicts(data: Data = None) -> pd.DataFrame:
-    """Judge every claim with and without the flagged rows.
+    """Judge every claim with and without the rows that :func:`integrity` flags.
 
     A selection line that names a flagged row is left out as a whole, in every analysis: which of
     its numbers is amiss is not known.

@@ -34,7 +34,7 @@ import pandas as pd
 from retroevidence.effects.ladder import counts, groups, same_people
 from retroevidence.effects.ladder.report import Report, Row, first_text, read_report
 from retroevidence.effects.ladder.statement import NAN, Statement
-from retroevidence.errors import EffectError, unknown_name
+from retroevidence.errors import EffectError, check_name
 
 #: Measures that `assemble` can make, by the design of the comparison.
 MEASURES = (*groups.MEASURES, *same_people.MEASURES, *counts.MEASURES)
@@ -91,8 +91,7 @@ def assemble(
     direction stands in the middle, at one half: it pulls a combination to no effect, it is never
     dropped.
     """
-    if measure not in MEASURES:
-        raise unknown_name("measure", measure, MEASURES)
+    check_name("measure", measure, MEASURES)
     arm_rows = arms.set_index("arm_id", drop=False)
     contrast_rows = contrasts.set_index("contrast_id", drop=False)
     made = [

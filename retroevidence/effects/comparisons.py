@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from retroevidence.errors import unknown_name
+from retroevidence.errors import check_name, unknown_name
 
 #: Columns in which the two arms of one comparison agree.
 MATCHED_ON = "study_id outcome instrument muscle unit condition_detail timepoint".split()
@@ -42,8 +42,7 @@ def pair(
     """
     if outcome is not None:
         known = {*arms["outcome"].dropna(), *contrasts["outcome"].dropna()}
-        if outcome not in known:
-            raise unknown_name("outcome", outcome, known)
+        check_name("outcome", outcome, known)
         filters = {"outcome": outcome, **filters}
     kept = []
     for table in (arms, contrasts):

@@ -20,7 +20,7 @@ _TWO_GROUPS = {"m1", "sd1", "n1", "m2", "sd2", "n2"}
 
 
 def effect_sizes(measure: str, table: pd.DataFrame, **columns: Any) -> pd.DataFrame:
-    """Effect sizes of a table: its rows and its index, with `yi`, `vi`, `measure` and `note`.
+    """Compute an effect size and its sampling variance for every row of a table.
 
     Rows may report in different ways: where means or SDs are missing, t, d or p serves if its
     column is named, and the note says so.

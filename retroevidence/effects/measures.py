@@ -21,7 +21,7 @@ from retroevidence.effects.formulas.entry import Arguments, Measure
 from retroevidence.effects.formulas.hedges import hedges_j
 from retroevidence.effects.formulas.matched import possible_r
 from retroevidence.effects.formulas.zero_cells import ZERO_CELL_RULES, amount
-from retroevidence.errors import EffectError, unknown_name
+from retroevidence.errors import EffectError, check_name
 
 __all__ = [
     "MEASURES",
@@ -68,7 +68,7 @@ def measures() -> pd.DataFrame:
 
 
 def effect_size(measure: str, **numbers: Any) -> Effect:
-    """Effect sizes `yi` and sampling variances `vi` from what studies report.
+    """Compute effect sizes `yi` and sampling variances `vi` from what studies report.
 
     Parameters
     ----------
@@ -199,8 +199,7 @@ def known(measure: str) -> Measure:
     >>> known("OR").name
     'log odds ratio'
     """
-    if not isinstance(measure, str) or measure not in MEASURES:
-        raise unknown_name("measure", str(measure), MEASURES)
+    check_name("measure", measure, MEASURES)
     return MEASURES[measure]
 
 

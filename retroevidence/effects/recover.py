@@ -83,6 +83,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)
+
+
 @shapes_fit
 def smd_from_d(d: Any, n1: Any, n2: Any) -> Effect:
     """Hedges' g and its variance from a reported Cohen's d.

@@ -196,6 +196,11 @@ class StudyCard(Carded):
         Rows that are kept but not used: table, row, reason.
     claims : tuple of str
         Claims with an analysis this study enters.
+
+    Examples
+    --------
+    >>> study("hooper2004").n_total
+    27
     """
 
     key: str

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from retroevidence.errors import RetroEvidenceError, unknown_name
+from retroevidence.errors import RetroEvidenceError, check_name, unknown_name
 from retroevidence.loaders.bibliography import bibliography
 
 #: The styles that travel with the library, one CSL file each.
@@ -200,8 +200,7 @@ def _engine(
     entries = {str(row["key"]): row for row in table.to_dict("records")}
     wanted = list(entries) if keys is None else list(keys)
     for key in wanted:
-        if key not in entries:
-            raise unknown_name("reference", key, entries)
+        check_name("reference", key, entries)
     rows = [_csl(key, entries[key], escape=output == "html") for key in wanted]
     path = _FOLDER / f"{style}.csl" if style in STYLES else Path(style)
     if style not in STYLES and path.suffix != ".csl":

@@ -206,7 +206,7 @@ def _link_faults(
 
 
 def validate(data: str | os.PathLike[str] | None = None) -> pd.DataFrame:
-    """Check every table of a directory against its record and list all faults.
+    """Check every table of a directory against its rules, and list all faults.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ Data = str | os.PathLike[str] | None
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Screening(Carded):
-    """Where the screening of a review stands.
+    """Where the screening of a review stands, made by :func:`screening`.
 
     Attributes
     ----------
@@ -52,6 +52,16 @@ class Screening(Carded):
         One row per record and stage: record_id, stage, state (``include``, ``exclude``,
         ``not_retrieved``, ``conflict``, ``waiting``, ``not reached``), reason, study_id, and who
         ``settled`` it (the two screeners, or the arbiter).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from retroevidence.loaders.scaffold import new
+    >>> from retroevidence.loaders.strategies import search
+    >>> review = new(tempfile.mkdtemp() + "/stairs")
+    >>> found = search(review)
+    >>> screening(review).waiting("ann", "title_abstract")["record_id"].tolist()
+    ['r0001', 'r0002', 'r0003', 'r0004']
     """
 
     records: pd.DataFrame
@@ -131,6 +141,11 @@ class Screening(Carded):
         -------
         DataFrame
             The columns of `records`, and stage.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such stage.
         """
         if stage is not None and stage not in STAGES:
             raise unknown_name("stage", stage, STAGES)
@@ -211,7 +226,7 @@ def decide(
     *,
     today: date | None = None,
 ) -> int:
-    """Add decisions to a review, all of them or, if one is wrong, none.
+    """Record screening decisions in a review: all of them or, if one is wrong, none.
 
     Parameters
     ----------
@@ -240,8 +255,13 @@ def decide(
 
     Examples
     --------
-    >>> decide([], "data")
-    0
+    >>> import tempfile
+    >>> from retroevidence.loaders.scaffold import new
+    >>> from retroevidence.loaders.strategies import search
+    >>> review = new(tempfile.mkdtemp() + "/stairs")
+    >>> found = search(review)
+    >>> decide([{"record_id": "r0001", "screener": "ann", "decision": "include"}], review)
+    1
     """
     day = (today or date.today()).isoformat()
     rows: Iterable[Mapping[Any, Any]]

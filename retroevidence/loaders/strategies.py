@@ -59,6 +59,14 @@ class Searched(Carded):
         fields that differ.
     near : DataFrame
         Pairs that come near and were kept apart; for a person to look at.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from retroevidence.loaders.scaffold import new
+    >>> found = search(new(tempfile.mkdtemp() + "/stairs"))
+    >>> found.records["record_id"].tolist()
+    ['r0001', 'r0002', 'r0003', 'r0004']
     """
 
     log: pd.DataFrame

@@ -18,7 +18,7 @@ _DTYPES = {"integer": "Int64", "year": "Int64", "number": "float64", "boolean": 
 
 
 def tables(data: str | os.PathLike[str] | None = None) -> list[str]:
-    """Return the names of the tables, in the order of their record.
+    """Return the names of the tables of the data.
 
     Parameters
     ----------
@@ -28,7 +28,8 @@ def tables(data: str | os.PathLike[str] | None = None) -> list[str]:
     Returns
     -------
     list of str
-        What :func:`load` and :func:`~retroevidence.loaders.cards.describe` take.
+        In the order of the record; what :func:`load` and
+        :func:`~retroevidence.loaders.cards.describe` take.
 
     Examples
     --------
@@ -39,7 +40,7 @@ def tables(data: str | os.PathLike[str] | None = None) -> list[str]:
 
 
 def load(name: str, data: str | os.PathLike[str] | None = None) -> pd.DataFrame:
-    """Load one table, checked against its record.
+    """Load one table of the data, checked against its rules.
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ from scipy.special import chdtrc, ndtr, ndtri, stdtr, stdtrit
 
 from retroevidence.errors import PoolError
 from retroevidence.meta.inputs import check_choices
+from retroevidence.meta.kernel_range import check_range
 from retroevidence.meta.projection import sum_of_others
 from retroevidence.meta.roots import find_roots
 
@@ -50,7 +51,8 @@ def pool_batch(
     Raises
     ------
     PoolError
-        If a set is empty, or a variance is not above 0.
+        If a set is empty, a variance is not above 0, or a number is too large or small to compute
+        with, as in :func:`retroevidence.meta.pool.pool`.
     UnknownNameError
         If `method` or `test` is unknown.
 
@@ -87,7 +89,8 @@ def checked_sets(yi: Floats, vi: Floats) -> tuple[Floats, Floats, Bools]:
     Raises
     ------
     PoolError
-        If a set is empty, or a variance is not above 0.
+        If a set is empty, a variance is not above 0, or a number is too large or small to compute
+        with, as in :func:`retroevidence.meta.pool.pool`.
 
     Examples
     --------
@@ -100,6 +103,7 @@ def checked_sets(yi: Floats, vi: Floats) -> tuple[Floats, Floats, Bools]:
         raise PoolError("a set holds no study; give at least one finite variance per row.")
     if not (v > 0).all():
         raise PoolError("vi must be above 0; check that it is a variance and not missing.")
+    check_range(y[inside], v[inside])
     return y, v, inside
 
 

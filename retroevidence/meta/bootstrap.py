@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from retroevidence._show import Card, Carded, confidence, interval, number
-from retroevidence.errors import PoolError, unknown_name
+from retroevidence.errors import PoolError, check_name
 from retroevidence.meta.draws import check_count, check_seed
 from retroevidence.meta.influence import check_refittable
 from retroevidence.meta.interval import Interval
@@ -28,7 +28,7 @@ BLOCK = 1024
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Bootstrap(Carded):
-    """A bootstrap of a pooled mean.
+    """Intervals of a pooled mean from redrawn sets of effects, made by :func:`bootstrap`.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class Bootstrap(Carded):
 
 
 def bootstrap(pooled: Pooled, *, kind: str, seed: int, repetitions: int = 10_000) -> Bootstrap:
-    """Draw other sets of effects, and pool each with the method and test of the result.
+    """Redraw the effects of a pooled mean many times, and pool each set in the same way.
 
     Parameters
     ----------
@@ -154,8 +154,7 @@ def bootstrap(pooled: Pooled, *, kind: str, seed: int, repetitions: int = 10_000
       draws        2000, effects drawn from the model
     """
     check_refittable(pooled)
-    if kind not in KINDS:
-        raise unknown_name("kind of bootstrap", kind, KINDS)
+    check_name("kind of bootstrap", kind, KINDS)
     if pooled.fit.design.names != (INTERCEPT,):
         raise PoolError("this result has moderators; bootstrap is for a mean, pool without mods=.")
     if pooled.k < 2:

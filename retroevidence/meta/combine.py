@@ -29,9 +29,25 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)
+
+
 @dataclass(frozen=True, repr=False)
 class SignTest(Carded):
     """How many of `k` studies lie on one side: the share, its exact interval and p-value.
+
+    Attributes
+    ----------
+    n_positive, k : int
+        Studies on the tested side, and studies on either side.
+    estimate, ci : float and Interval
+        Share on the tested side, in [0, 1], with its Clopper-Pearson interval.
+    p_value : float
+        Two-sided, against a share of one half.
+    level : float
+        Confidence of the interval.
 
     Examples
     --------
@@ -94,7 +110,18 @@ def sign_test(n_positive: int, n_total: int, level: float = 0.95) -> SignTest:
 
 @dataclass(frozen=True, repr=False)
 class Proportion(Carded):
-    """A share of people with its exact interval; `upper_bound` is the one-sided limit.
+    """A share of people with its exact interval and its one-sided upper limit.
+
+    Attributes
+    ----------
+    x, n : int
+        People with the event, and people observed.
+    estimate, ci : float and Interval
+        Share in [0, 1] with its two-sided Clopper-Pearson interval.
+    upper_bound : float
+        One-sided upper limit of the share, at the same confidence.
+    level : float
+        Confidence of `ci` and of `upper_bound`.
 
     Examples
     --------

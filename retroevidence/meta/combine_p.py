@@ -21,7 +21,16 @@ Floats = NDArray[np.float64]
 class Combined(Carded):
     """Combined p-values: the statistic, its one-sided p-value and the number of studies.
 
-    `df` are the degrees of freedom of a chi-squared statistic; infinite for a z.
+    Attributes
+    ----------
+    method : str
+        Whose method combined them.
+    statistic, df : float
+        Chi-squared and its degrees of freedom, or a z, whose `df` is infinite.
+    p_value : float
+        One-sided: small when at least one study has an effect on the tested side.
+    k : int
+        Number of p-values.
 
     Examples
     --------

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from retroevidence.errors import PoolError
-from retroevidence.meta.grouped import entering, named_columns, pool_groups
+from retroevidence.meta.grouped import check_columns, entering, named_columns, pool_groups
 from retroevidence.meta.regression import Design, design_of, parsed_formula
 
 #: The column that remembers where a row stood, so that groups keep the order of their rows.
@@ -43,7 +43,8 @@ def pool_partitions(
         The rows of :func:`retroevidence.meta.many.pool_many`, not computed yet; each group's
         numbers are those of a table in memory to the last bit (with `mods` where linear algebra has
         one thread there, as Dask gives its workers: more may add in another order). Groups are in
-        the order in which Dask's hash puts them.
+        the order in which Dask's hash puts them, and the index starts from 0 in each partition, as
+        that of Dask's own ``reset_index`` does: go by the columns of the groups.
 
     Raises
     ------
@@ -76,9 +77,7 @@ def pool_partitions(
         )
     columns = list(effects.columns)
     used = _used(mods, columns)
-    absent = [name for name in (*keys, "yi", "vi", *used) if name not in columns]
-    if absent:
-        raise PoolError(f"effects has no column {', '.join(absent)}; check by= and the names.")
+    check_columns(effects._meta, keys, used)
     needed = effects[list(dict.fromkeys([*keys, "yi", "vi", *used]))]
     design = None if mods is None else _design(needed, keys, mods, used)
     sample = needed._meta

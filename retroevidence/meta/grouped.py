@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from retroevidence.errors import PoolError
 from retroevidence.meta.kernel import NUMBERS, compiled_rows, fit_groups
+from retroevidence.meta.kernel_range import BEYOND
+from retroevidence.meta.moderators import as_floats, once
 from retroevidence.meta.regression import INTERCEPT, Design, design_of
 
 Floats = NDArray[np.float64]
@@ -17,7 +19,7 @@ Wholes = NDArray[np.int64]
 
 #: Why a group is not pooled, by the codes of :mod:`retroevidence.meta.kernel_rows`. An infinite
 #: variance is no information, and so left out; one of 0 or below is a mistake.
-REASONS = ("", "no effect with a variance", "yi is infinite", "vi must be above 0")
+REASONS = ("", "no effect with a variance", BEYOND, "vi must be above 0", "yi is infinite")
 
 
 def pool_groups(
@@ -55,9 +57,7 @@ def pool_groups(
     [0.2]
     """
     named = named_columns(mods)
-    absent = [name for name in (*keys, "yi", "vi", *named) if name not in effects.columns]
-    if absent:
-        raise PoolError(f"effects has no column {', '.join(absent)}; check by= and the names.")
+    check_columns(effects, keys, named)
     yi, vi = _number(effects, "yi"), _number(effects, "vi")
     code = compiled_rows()
     codes, runs, first = _groups(effects, keys)
@@ -67,8 +67,10 @@ def pool_groups(
             design = mods
         else:
             design = design_of(effects[named] if named else mods, effects, entering(effects, keys))
-        # An infinite moderator, such as the logarithm of 0, is none.
-        yi = np.where(np.isfinite(design.matrix).all(axis=1), yi, np.nan)
+        # An infinite moderator, such as the logarithm of 0, is none. A mistake in a row without one
+        # stays: it is a fault of its group all the same.
+        out = ~np.isfinite(design.matrix).all(axis=1) & np.isfinite(yi) & (vi > 0)
+        yi = np.where(out, np.nan, yi)
         design = None if design.names == (INTERCEPT,) else design
     sizes, left_out, faults = code.survey(yi, vi, codes, runs, len(first))
     offsets = np.concatenate([[0], np.cumsum(np.where(faults == code.FINE, sizes, 0))])
@@ -76,7 +78,6 @@ def pool_groups(
     # Declared strings, so that a Dask table of them can be written to Parquet.
     reason = pd.Series(pd.array(REASONS, dtype="string").take(faults))
     table = effects[keys].iloc[first].reset_index(drop=True)
-    table["k"] = sizes
     if design is None:
         found = fit_groups(yi, vi, offsets, order=order, method=method, test=test, level=level)
         numbers = pd.DataFrame(found, columns=list(NUMBERS), copy=False)
@@ -88,7 +89,42 @@ def pool_groups(
             yi[rows], vi[rows], design.matrix[rows], design.names, offsets, method, test, level
         )
         reason = reason.mask(faults == code.FINE, pd.Series(why_not, dtype="string"))
+    taken = [str(name) for name in keys if name in (*numbers, "k", "left_out", "reason")]
+    if taken:
+        raise PoolError(f"by=: the result has its own column {', '.join(taken)}; rename yours.")
+    table["k"] = sizes
     return pd.concat([table, numbers], axis=1).assign(left_out=left_out, reason=reason)
+
+
+def check_columns(effects: pd.DataFrame, keys: list[str], named: list[str]) -> None:
+    """Raise if a column that is needed is not there exactly once.
+
+    Parameters
+    ----------
+    effects : pandas.DataFrame
+        The table, or one without rows that has its columns.
+    keys, named : list of str
+        The columns of the groups, and those of the moderators.
+
+    Raises
+    ------
+    PoolError
+        If there is no key, or a column is missing or there several times.
+
+    Examples
+    --------
+    >>> check_columns(pd.DataFrame({"id": [1], "yi": 0.1}), ["id"], [])
+    Traceback (most recent call last):
+        ...
+    retroevidence.errors.PoolError: effects has no column vi; check by= and the names.
+    """
+    if not keys or len(set(keys)) < len(keys):
+        raise PoolError("by= needs one column or several different ones; check the names.")
+    needed = (*keys, "yi", "vi", *named)
+    absent = [str(name) for name in needed if name not in effects.columns]
+    if absent:
+        raise PoolError(f"effects has no column {', '.join(absent)}; check by= and the names.")
+    once(effects, [str(name) for name in needed], "effects")
 
 
 def named_columns(mods: Any) -> list[str]:
@@ -146,7 +182,7 @@ def entering(effects: pd.DataFrame, keys: list[str]) -> NDArray[np.bool_]:
 
 def _number(effects: pd.DataFrame, name: str) -> Floats:
     try:
-        return effects[name].to_numpy(float, na_value=np.nan)
+        return as_floats(effects[name])
     except (TypeError, ValueError) as err:
         raise PoolError(f"{name} must be numbers ({err}); convert it first.") from err
 

@@ -10,17 +10,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from retroevidence.errors import PoolError, unknown_name
+from retroevidence.errors import PoolError, check_name
 from retroevidence.meta.interval import TESTS, check_level
-from retroevidence.meta.moderators import check_order
+from retroevidence.meta.kernel_range import (
+    BEYOND,
+    LARGEST_EFFECT,
+    LARGEST_VARIANCE,
+    LEAST_VARIANCE,
+    MEND,
+    in_range,
+)
+from retroevidence.meta.moderators import as_floats, check_order
 from retroevidence.meta.regression import Design
 from retroevidence.meta.tau2 import METHODS
 from retroevidence.meta.wording import listed, study_names
 
 Floats = NDArray[np.float64]
-
-#: Effects and variances of other sizes leave the range of a double once they are multiplied.
-LARGEST_EFFECT, LEAST_VARIANCE, LARGEST_VARIANCE = 1e40, 1e-60, 1e60
 
 
 def plain_numbers(yi: Any, vi: Any) -> tuple[Floats, Floats] | None:
@@ -36,18 +41,15 @@ def plain_numbers(yi: Any, vi: Any) -> tuple[Floats, Floats] | None:
     if isinstance(yi, pd.Series) or isinstance(vi, pd.Series):
         return None
     try:
-        y, v = np.array(yi, dtype=float), np.array(vi, dtype=float)
+        y, v = np.array(yi), np.array(vi)
     except (TypeError, ValueError):
         return None
     if y.ndim != 1 or y.shape != v.shape or not len(y):
         return None
-    # NaN makes every comparison false.
-    fine = (
-        np.maximum.reduce(np.abs(y)) <= LARGEST_EFFECT
-        and np.minimum.reduce(v) >= LEAST_VARIANCE
-        and np.maximum.reduce(v) <= LARGEST_VARIANCE
-    )
-    return (y, v) if fine else None
+    if y.dtype.kind not in "iuf" or v.dtype.kind not in "iuf":
+        return None
+    y, v = y.astype(float, copy=False), v.astype(float, copy=False)
+    return (y, v) if in_range(y, v) else None
 
 
 def check_choices(method: str, test: str, level: float) -> None:
@@ -69,10 +71,8 @@ def check_choices(method: str, test: str, level: float) -> None:
     --------
     >>> check_choices("REML", "knha", 0.95)
     """
-    if not (isinstance(method, str) and method in METHODS):
-        raise unknown_name("method", method, METHODS)
-    if not (isinstance(test, str) and test in TESTS):
-        raise unknown_name("test", test, TESTS)
+    check_name("method", method, METHODS)
+    check_name("test", test, TESTS)
     check_level(level)
 
 
@@ -148,7 +148,7 @@ def assembled(effects: Any, yi: Any, vi: Any, data: pd.DataFrame | None) -> pd.D
     if frame["yi"].dtype == float and frame["vi"].dtype == float:
         return frame
     try:
-        return frame.assign(yi=frame["yi"].astype(float), vi=frame["vi"].astype(float))
+        return frame.assign(yi=as_floats(frame["yi"]), vi=as_floats(frame["vi"]))
     except (TypeError, ValueError) as err:
         raise PoolError(f"yi and vi must be numbers ({err}); convert them first.") from err
 
@@ -277,10 +277,7 @@ def check_sizes(frame: pd.DataFrame) -> None:
     beyond = (np.abs(y) > LARGEST_EFFECT) | (v < LEAST_VARIANCE) | (v > LARGEST_VARIANCE)
     if beyond.any():
         names = np.array(study_names(frame), dtype=object)[beyond]
-        raise PoolError(
-            f"{listed(names)}: yi beyond {LARGEST_EFFECT:g} or vi outside of {LEAST_VARIANCE:g} to "
-            f"{LARGEST_VARIANCE:g} cannot be computed with; state the effects in another unit."
-        )
+        raise PoolError(f"{listed(names)}: {BEYOND} {MEND}.")
 
 
 def _check_repeats(frame: pd.DataFrame) -> None:

@@ -60,7 +60,8 @@ def fit_groups(
     Returns
     -------
     numpy.ndarray, shape (groups, 13)
-        One column per name in ``NUMBERS``; NaN where not defined.
+        One column per name in ``NUMBERS``; NaN where not defined, and in all columns for numbers
+        that :func:`retroevidence.meta.pool.pool` refuses because of their size.
 
     Raises
     ------
@@ -120,7 +121,8 @@ def fit_sets(
     Returns
     -------
     numpy.ndarray, shape (sets, 13)
-        One column per name in ``NUMBERS``; NaN where not defined.
+        One column per name in ``NUMBERS``; NaN where not defined, and in all columns for numbers
+        that :func:`retroevidence.meta.pool.pool` refuses because of their size.
 
     Raises
     ------

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from retroevidence.meta.kernel_compile import compiled
 from retroevidence.meta.kernel_peak import peak
+from retroevidence.meta.kernel_rows import all_in_range
 from retroevidence.meta.kernel_sums import mean_and_q, root_of_q, sums
 from retroevidence.meta.kernel_tails import two_sided_normal, two_sided_t, upper_chi_squared
 
@@ -146,7 +147,7 @@ def fit_one(
         As in `fit_ragged`, for this group.
     out : numpy.ndarray, shape (13,)
         Estimate, se, df, p, both limits of the interval and of the prediction, tau², I², H², Q and
-        its p; NaN where not defined.
+        its p; NaN where not defined, and throughout where a number is out of range.
 
     Examples
     --------
@@ -157,7 +158,7 @@ def fit_one(
     """
     out[:] = math.nan
     k = y.size
-    if k == 0:
+    if k == 0 or not all_in_range(y, v):
         return
     if k == 1:
         se = math.sqrt(v[0])

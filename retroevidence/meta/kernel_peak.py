@@ -107,11 +107,12 @@ def _zero(
             low = t
         else:
             high = t
-        bend = 2 * b * c - a * d
-        step = a * (a - b) / bend if bend > 0 else math.nan
+        # Ratios: products of these sums beside a large tau² would leave the range of a double.
+        ratio = b / a
+        slope = 2 * ratio * (c / a) - d / a
+        step = (1 - ratio) / slope if slope > 0 else math.nan
         new = t + step
         reach = abs(step)
-        ratio, slope = b / a, bend / (a * a)
         gap = ratio - ratio_before
         if abs(gap) > 1e-7 * ratio and slope > 0 and slope_before > 0:
             x = (1 - ratio_before) / gap

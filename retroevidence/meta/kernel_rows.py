@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retroevidence.meta.kernel_compile import compiled
+from retroevidence.meta.kernel_range import LARGEST_EFFECT, LARGEST_VARIANCE, LEAST_VARIANCE
 
 Floats = NDArray[np.float64]
 Wholes = NDArray[np.int64]
 
-# What can be wrong with a group; the last one found in a group is reported.
-FINE, EMPTY, INFINITE, NOT_POSITIVE = range(4)
+# What can be wrong with a group; the last of the list that a group has is reported.
+FINE, EMPTY, BEYOND, NOT_POSITIVE, INFINITE = range(5)
 
 
 @compiled
@@ -25,7 +26,8 @@ def survey(
     Parameters
     ----------
     yi, vi : numpy.ndarray, shape (n,)
-        Effects and variances; a missing effect and a missing or infinite variance are left out.
+        Effects and variances; a missing effect and a missing or infinite variance are left out,
+        but an infinite effect is a fault even then.
     codes : numpy.ndarray of int64, shape (runs,)
         The group of each run of rows, -1 for none.
     runs : numpy.ndarray of int64, shape (runs + 1,)
@@ -53,30 +55,50 @@ def survey(
         group = codes[run]
         if group < 0:
             continue
-        if _all_fine(yi[runs[run] : runs[run + 1]], vi[runs[run] : runs[run + 1]]):
+        if all_in_range(yi[runs[run] : runs[run + 1]], vi[runs[run] : runs[run + 1]]):
             sizes[group] += runs[run + 1] - runs[run]
             continue
         for row in range(runs[run], runs[run + 1]):
-            if math.isnan(yi[row]) or not math.isfinite(vi[row]):
+            if math.isinf(yi[row]):
+                faults[group] = INFINITE
+            if math.isnan(yi[row]) or not vi[row] < math.inf:
                 left_out[group] += 1
                 continue
             sizes[group] += 1
-            if math.isinf(yi[row]):
-                faults[group] = max(faults[group], INFINITE)
             if vi[row] <= 0:
-                faults[group] = NOT_POSITIVE
+                faults[group] = max(faults[group], NOT_POSITIVE)
+            elif not all_in_range(yi[row : row + 1], vi[row : row + 1]):
+                faults[group] = max(faults[group], BEYOND)
     for group in range(count):
         if sizes[group] == 0:
-            faults[group] = EMPTY
+            faults[group] = max(faults[group], EMPTY)
     return sizes, left_out, faults
 
 
 @compiled
-def _all_fine(y: Floats, v: Floats) -> bool:
-    """Whether every effect and every variance can be used; without branches, as most can."""
+def all_in_range(y: Floats, v: Floats) -> bool:
+    """Return whether every effect and variance can be computed with, as `in_range` does.
+
+    Parameters
+    ----------
+    y, v : numpy.ndarray, shape (k,)
+        Effects and variances.
+
+    Returns
+    -------
+    bool
+        False if one is NaN or out of the range.
+
+    Examples
+    --------
+    >>> all_in_range(np.array([0.1, 1e50]), np.ones(2))
+    False
+    """
+    # Without branches, as most are.
     fine = 0
     for row in range(y.size):
-        fine += (abs(y[row]) < math.inf) & (v[row] > 0) & (v[row] < math.inf)
+        small = abs(y[row]) <= LARGEST_EFFECT
+        fine += small & (v[row] >= LEAST_VARIANCE) & (v[row] <= LARGEST_VARIANCE)
     return fine == y.size
 
 

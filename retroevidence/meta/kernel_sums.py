@@ -74,7 +74,8 @@ def sums(y: Floats, v: Floats, t: float, restricted: bool) -> Sums:
     >>> sums(y, np.ones(2), 0.0, True)
     (1.0, 2.0, 2.0, 2.0, 1.0, 2.0, 1.0)
     """
-    first = 1 / (v[0] + t)
+    scale = v[0] + t
+    first = 1 / scale
     rest = 0.0
     moment = 0.0
     squares = 0.0
@@ -84,7 +85,7 @@ def sums(y: Floats, v: Floats, t: float, restricted: bool) -> Sums:
         rest += weight
         moment += weight * y[j]
         squares += weight * weight
-        cubes += weight * weight * weight
+        cubes += weight * weight * (weight * scale)
     total = first + rest
     mean = moment / total
     start = -first * mean
@@ -103,12 +104,14 @@ def sums(y: Floats, v: Floats, t: float, restricted: bool) -> Sums:
         bend += weight * apart * apart
     q -= start * mean
     a += start * start
-    c = bend - lean * lean / total
+    c = bend - lean * (lean / total)
     if not restricted:
         return mean, total, q, a, total, c, first * first + squares
     b = (rest * (first + total) - squares) / total
-    spread = (first * rest) ** 2 + 2 * first * first * squares + squares * squares
-    d = spread / (total * total) + squares - 2 * cubes / total
+    # Third and fourth powers of weights beside a large tau² would leave the range of a double.
+    share = first / total
+    d = (share * rest) ** 2 + 2 * share * share * squares + (squares / total) ** 2
+    d += squares - 2 * cubes * share
     return mean, total, q, a, b, c, d
 
 

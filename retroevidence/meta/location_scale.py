@@ -42,6 +42,8 @@ class LocationScale(Carded):
     ----------
     measure, method, test, level, k : str, float and int
         What was asked, and how many effects entered.
+    names, scale_names : tuple of str
+        Names of the location and of the scale coefficients.
     beta, covariance : numpy.ndarray
         Location coefficients and their covariance.
     alpha, alpha_covariance : numpy.ndarray
@@ -235,8 +237,8 @@ def location_scale(
     check_rank(z, names)
     if len(y) <= x.shape[1] + z.shape[1]:
         raise PoolError(
-            f"{len(y)} studies cannot carry {x.shape[1]} location and {z.shape[1]} scale "
-            "coefficients; use fewer moderators or more studies."
+            f"{len(y)} {'study' if len(y) == 1 else 'studies'} cannot carry {x.shape[1]} location "
+            f"and {z.shape[1]} scale coefficients; use fewer moderators or more studies."
         )
     model = _Model(y, v, x, z, restricted=method == "REML")
     alpha, said = model.fit()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import pandas as pd
 
+from retroevidence.errors import PoolError
 from retroevidence.meta.grouped import pool_groups
 
 
@@ -39,8 +40,9 @@ def pool_many(
     Returns
     -------
     pandas.DataFrame, or a Dask one
-        One row per group, in order of first appearance: the columns of `by`, k, estimate, se, df,
-        p_value, ci_low, ci_high, pi_low, pi_high (prediction), tau2, i2, h2, q, q_p_value,
+        One row per group, in order of first appearance (a Dask one: in the order of Dask's hash,
+        with an index that starts from 0 in each partition): the columns of `by`, k, estimate, se,
+        df, p_value, ci_low, ci_high, pi_low, pi_high (prediction), tau2, i2, h2, q, q_p_value,
         left_out (rows without an effect, variance or moderator) and reason (why a group could not
         be pooled; empty for the others). One group's fault stops no other. With `mods`, estimate
         to ci_high come once per coefficient, as ``estimate_<term>``, with qm, qm_df and
@@ -49,7 +51,8 @@ def pool_many(
     Raises
     ------
     PoolError
-        If a column is missing or is no number, or numba cannot be used.
+        If a column is missing, there twice or no number, a column of `by` has the name of one of
+        the result, or numba cannot be used.
     UnknownNameError
         If `method` or `test` is unknown.
 
@@ -67,7 +70,9 @@ def pool_many(
     0  a  3      0.37
     1  b  1       NaN  vi must be above 0
     """
-    keys = [by] if isinstance(by, str) else list(by)
+    keys: list[Any] = [by] if isinstance(by, Hashable) and not isinstance(by, tuple) else list(by)
+    if not all(isinstance(key, Hashable) for key in keys):
+        raise PoolError("by= takes names of columns, not the columns; give one, or a list of them.")
     if isinstance(effects, pd.DataFrame):
         return pool_groups(effects, keys, method=method, test=test, level=level, mods=mods)
     from retroevidence.meta.distributed import pool_partitions

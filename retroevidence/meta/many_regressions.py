@@ -97,6 +97,10 @@ def regress_groups(
     sizes = np.diff(offsets)
     why_not = np.full(count, "", dtype=object)
     why_not[sizes <= p] = f"too few effects for {p} coefficients"
+    if p == 1:
+        one = np.flatnonzero(sizes == 1)
+        at = offsets[one]
+        out[one], why_not[one] = _alone(yi[at], vi[at], x[at, 0], len(columns), level)
     for k in np.unique(sizes[sizes > p]).tolist():
         same = np.flatnonzero(sizes == k)
         step = max(1, STACK // (GRID * k + k * k))
@@ -112,6 +116,20 @@ def regress_groups(
                 out[part] = found
                 why_not[part[np.isnan(found[:, 0])]] = "variances too far apart"
     return pd.DataFrame(out, columns=columns, copy=False), why_not
+
+
+def _alone(
+    y: Floats, v: Floats, x: Floats, columns: int, level: float
+) -> tuple[Floats, NDArray[np.object_]]:
+    """Return what single effects say of a single coefficient, with a z interval."""
+    out = np.full((len(y), columns), np.nan)
+    fine = x != 0
+    slope, se = y[fine] / x[fine], np.sqrt(v[fine]) / np.abs(x[fine])
+    reach = critical_value(level, np.inf) * se
+    p_value = 2 * ndtr(-np.abs(slope / se))
+    known = [np.full(len(se), np.inf), slope, se, p_value, slope - reach, slope + reach]
+    out[fine, : len(known)] = np.column_stack(known)
+    return out, np.where(fine, "", "moderators that add nothing to each other").astype(object)
 
 
 def _columns(names: tuple[str, ...]) -> list[str]:

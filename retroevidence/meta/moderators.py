@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.exceptions import ComplexWarning
 from numpy.typing import NDArray
 
 from retroevidence.errors import PoolError
@@ -122,16 +125,71 @@ def once(frame: pd.DataFrame, columns: Sequence[str], what: str) -> pd.DataFrame
     return frame
 
 
-def first_line(err: Exception) -> str:
-    r"""Return what another library says in one line, without colours and its last full stop.
+@contextmanager
+def real_numbers() -> Iterator[None]:
+    """Let a conversion to floats raise where numpy would drop the imaginary parts.
+
+    Raises
+    ------
+    TypeError
+        If it meets complex numbers.
 
     Examples
     --------
-    >>> first_line(ValueError("No such thing.\nAnd so on."))
+    >>> with real_numbers():
+    ...     np.array([1 + 2j]).astype(float)
+    Traceback (most recent call last):
+        ...
+    TypeError: some are complex
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ComplexWarning)
+            yield
+    except ComplexWarning as err:
+        raise TypeError("some are complex") from err
+
+
+def as_floats(column: pd.Series) -> Floats:
+    """Return a column as floats, what is missing as NaN.
+
+    Parameters
+    ----------
+    column : pandas.Series
+        Numbers of any type, nullable and Arrow's too.
+
+    Returns
+    -------
+    numpy.ndarray
+        One float per row.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no real numbers.
+
+    Examples
+    --------
+    >>> as_floats(pd.Series([1, pd.NA], dtype="Int64")).tolist()
+    [1.0, nan]
+    """
+    # A date would become the number of its ticks.
+    if column.dtype.kind in "mM":
+        raise TypeError("some are dates or times")
+    with real_numbers():
+        return column.to_numpy(dtype=float, na_value=np.nan)
+
+
+def first_sentence(err: Exception) -> str:
+    r"""Return the first sentence of another library, without colours and its full stop.
+
+    Examples
+    --------
+    >>> first_sentence(ValueError("No such thing. Try another.\nAnd so on."))
     'No such thing'
     """
     lines = re.sub("\x1b\\[[0-9;]*m", "", str(err)).strip().splitlines()
-    return lines[0].rstrip(". ") if lines else type(err).__name__
+    return lines[0].split(". ")[0].rstrip(". ") if lines else type(err).__name__
 
 
 def frame_of(newdata: Any) -> pd.DataFrame:
@@ -190,7 +248,8 @@ def two_dimensional(values: Any, columns: int | None) -> Floats:
     if isinstance(values, Mapping):
         raise PoolError("moderators by name need a formula or a DataFrame; give one of these.")
     try:
-        array = np.asarray(values, dtype=float)
+        with real_numbers():
+            array = np.asarray(values, dtype=float)
     except (TypeError, ValueError) as err:
         raise PoolError(
             f"moderators must be numbers ({err}); use a formula, such as '~ C(design)', for words."

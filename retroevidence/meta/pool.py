@@ -284,8 +284,10 @@ def _single(
     notes: list[str],
 ) -> Pooled:
     """One study: its own effect with a z interval, and nothing about other studies."""
-    estimate, se = float(y[0]), math.sqrt(v[0])
-    covariance = np.array([[v[0]]])
+    # Beside a moderator without an intercept, what the study gives is the slope.
+    size = float(design.matrix[0, 0])
+    estimate, se = float(y[0]) / size, math.sqrt(v[0]) / abs(size)
+    covariance = np.array([[se**2]])
     ci = _around(estimate, critical_value(level, math.inf) * se)
     note = (
         "One study: its own estimate with a z interval; "
@@ -312,7 +314,7 @@ def _single(
         qm_df=0,
         qm_p_value=NAN,
         notes=(*notes, note),
-        fit=Fit(y, v, design, 0.0, y, covariance, frame),
+        fit=Fit(y, v, design, 0.0, y / size, covariance, frame),
     )
 
 

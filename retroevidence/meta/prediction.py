@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, stdtr
 
 from retroevidence._show import Card, Carded, confidence, percent
-from retroevidence.errors import PoolError, unknown_name
+from retroevidence.errors import PoolError, check_name
 from retroevidence.meta.draws import check_count, check_seed
 from retroevidence.meta.estimates import Estimates
 from retroevidence.meta.interval import Interval, check_level, critical_value
@@ -84,8 +84,7 @@ def prediction_interval(
     >>> round(low, 3), round(high, 3)
     (-0.724, 1.332)
     """
-    if kind not in KINDS:
-        raise unknown_name("prediction interval", kind, KINDS)
+    check_name("prediction interval", kind, KINDS)
     level = pooled.level if level is None else level
     check_level(level)
     _needs_plain_mean(pooled)

@@ -19,10 +19,11 @@ from retroevidence.meta.moderators import (
     check_order,
     complete_rows,
     finite_rows,
-    first_line,
+    first_sentence,
     frame_of,
     once,
     plain_factors,
+    real_numbers,
     two_dimensional,
 )
 
@@ -121,7 +122,7 @@ class Design:
             frame = plain_factors(frame.loc[complete], self.columns)
             self._check_kinds(frame)
             try:
-                with warnings.catch_warnings(), np.errstate(all="ignore"):
+                with real_numbers(), warnings.catch_warnings(), np.errstate(all="ignore"):
                     warnings.simplefilter("error", DataMismatchWarning)
                     # Making rows can leave traces in the specification, so it works on a copy.
                     spec = copy.deepcopy(self.spec)
@@ -131,7 +132,7 @@ class Design:
             except Exception as err:
                 # Whatever the functions of a formula raise when they meet other data.
                 raise PoolError(
-                    f"predict: newdata does not fit the formula ({first_line(err)}); "
+                    f"predict: newdata does not fit the formula ({first_sentence(err)}); "
                     "give values of the kind, and within the range, that the studies have."
                 ) from err
             matrix[complete] = finite_rows(made)
@@ -315,7 +316,7 @@ def parsed_formula(formula: str, columns: Any, argument: str = "mods") -> tuple[
         parsed = Formula(formula)
     except FormulaicError as err:
         raise PoolError(
-            f"{argument}={formula!r} is not a formula ({first_line(err)}); write '~ dose'."
+            f"{argument}={formula!r} is not a formula ({first_sentence(err)}); write '~ dose'."
         ) from err
     if hasattr(parsed, "lhs"):
         raise PoolError(f"{argument}={formula!r} has a left side; write only '~ ...'.")
@@ -340,17 +341,21 @@ def _from_formula(
     frame = plain_factors(once(frame, needed, "the data"), needed)
     complete = complete_rows(frame, needed)
     if not complete.any():
+        if not len(frame):
+            raise PoolError(f"{asked}: the data have no row; check the filter.")
         raise PoolError(f"{asked}: no row has all of {', '.join(needed)}; fill them in.")
     if entering is not None and (complete & entering).any():
         complete = complete & entering
     rows = plain_factors(frame.loc[complete], needed)
     try:
-        with np.errstate(all="ignore"):
+        with real_numbers(), np.errstate(all="ignore"):
             made = parsed.get_model_matrix(rows, na_action="ignore")
-        values = np.asarray(made, dtype=float) if hasattr(made, "columns") else None
+            values = np.asarray(made, dtype=float) if hasattr(made, "columns") else None
     except Exception as err:
         # Whatever the functions of a formula raise when the data are not for them.
-        raise PoolError(f"{asked} does not fit the data ({first_line(err)}); check it.") from err
+        raise PoolError(
+            f"{asked} does not fit the data ({first_sentence(err)}); check it."
+        ) from err
     if values is None:
         raise PoolError(f"{asked} has several parts; write one, such as '~ dose + C(design)'.")
     if not values.shape[1]:

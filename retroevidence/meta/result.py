@@ -45,6 +45,8 @@ class Pooled(Estimates):
         it is not the one asked for.
     notes : tuple of str
         What a reader must know before quoting the numbers.
+    fit : Fit
+        The arrays behind the numbers, for functions that go on from the result.
 
     Examples
     --------

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from retroevidence.meta.batch import checked_sets, pool_batch
 from retroevidence.meta.kernel import NUMBERS, fit_groups, fit_sets
+from retroevidence.meta.kernel_range import check_range
 
 Floats = NDArray[np.float64]
 
@@ -34,7 +35,8 @@ def pool_sets(
     Raises
     ------
     PoolError
-        If a set is empty, or a variance is not above 0.
+        If a set is empty, a variance is not above 0, or a number is too large or small to compute
+        with, as in :func:`retroevidence.meta.pool.pool`.
     UnknownNameError
         If `method` or `test` is unknown.
 
@@ -81,7 +83,7 @@ def pool_signed(
     Raises
     ------
     PoolError
-        If a set is empty.
+        If a set is empty, or a number is too large or small to compute with.
     UnknownNameError
         If `method` or `test` is unknown.
 
@@ -95,6 +97,7 @@ def pool_signed(
     if len(signs) < WORTH:
         v = np.where(signs == 0, np.inf, vi)
         return pool_batch(signs * yi, v, method=method, test=test, level=level)
+    check_range(yi, vi)
     found = fit_sets(yi, vi, signs.view(np.int8), method=method, test=test, level=level)
     return _table(found, np.count_nonzero(signs, axis=1))
 

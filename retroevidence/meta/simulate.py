@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from retroevidence.errors import PoolError, unknown_name
-from retroevidence.meta.interval import TESTS
+from retroevidence.meta.inputs import check_choices
 from retroevidence.meta.kernel import NUMBERS, fit_groups
-from retroevidence.meta.tau2 import METHODS
+from retroevidence.meta.kernel_range import LARGEST_VARIANCE, check_range
+from retroevidence.meta.moderators import real_numbers
 
 Floats = NDArray[np.float64]
 #: Draws sampling variances: a stream of random numbers and a shape give an array of that shape.
@@ -69,7 +71,9 @@ def simulate(
     Raises
     ------
     PoolError
-        If the grid lacks a part or holds an impossible one.
+        If the grid lacks a part or holds an impossible one, the seed or the repetitions are no
+        whole numbers, or numbers are too large or small to compute with, as in
+        :func:`retroevidence.meta.pool.pool`.
     UnknownNameError
         If a method or test is unknown.
 
@@ -87,13 +91,18 @@ def simulate(
     1  20   REML     0.952          0.005
     """
     designs = _designs(grid)
-    for kind, given, known in (("method", methods, METHODS), ("test", tests, TESTS)):
-        for name in given:
-            if name not in known:
-                raise unknown_name(kind, name, known)
-    if repetitions < 2:
-        raise PoolError(f"repetitions={repetitions} is below 2; ask for some thousands.")
+    for name, given, known in (("methods", methods, "'REML'"), ("tests", tests, "'knha'")):
+        if isinstance(given, str) or not isinstance(given, Iterable) or not list(given):
+            raise PoolError(f"{name}={given!r} is no list of names; give one, such as [{known}].")
     choices = [(method, test) for method in methods for test in tests]
+    for method, test in choices:
+        check_choices(method, test, level)
+    if not isinstance(seed, Integral) or seed < 0:
+        raise PoolError(f"seed={seed!r} is no whole number from 0; give one, such as 1.")
+    if not isinstance(repetitions, Integral) or repetitions < 2:
+        raise PoolError(
+            f"repetitions={repetitions!r} is below 2 or not whole; ask for some thousands."
+        )
     tasks = [
         (designs[i], np.random.SeedSequence(seed, spawn_key=(i, block)), size, choices, level)
         for i in range(len(designs))
@@ -116,6 +125,8 @@ def simulate(
 
 
 def _designs(grid: Mapping[str, Any] | pd.DataFrame) -> list[dict[str, Any]]:
+    if not isinstance(grid, (Mapping, pd.DataFrame)):
+        raise PoolError(f"the grid is a {type(grid).__name__}; give a mapping or a DataFrame.")
     names = [str(name) for name in grid]
     absent = [name for name in _DESIGN if name not in names]
     unknown = [name for name in names if name not in _DESIGN]
@@ -133,17 +144,33 @@ def _designs(grid: Mapping[str, Any] | pd.DataFrame) -> list[dict[str, Any]]:
     if not designs:
         raise PoolError("the grid holds no design; give at least one value of each part.")
     for design in designs:
-        k, tau2, vi = design["k"], design["tau2"], design["vi"]
-        if k != int(k) or k < 2:
+        k, mu, tau2, vi = (design[name] for name in _DESIGN)
+        if not _is_number(k) or not 2 <= k < np.inf or k % 1 != 0:
             raise PoolError(f"k={k} is no number of studies from 2; mend the grid.")
-        if not tau2 >= 0:
-            raise PoolError(f"tau2={tau2} is no variance; give 0 or more.")
-        if not callable(vi) and np.size(vi) not in (1, k):
-            raise PoolError(f"vi has {np.size(vi)} values for k={k}; give one, or one per study.")
-        if not callable(vi) and not np.all(np.asarray(vi, float) > 0):
-            raise PoolError(f"vi={vi} must be above 0; give sampling variances.")
-        design["k"], design["mu"] = int(k), float(design["mu"])
+        if not _is_number(mu) or not np.isfinite(mu):
+            raise PoolError(f"mu={mu} is no true mean; give a number.")
+        if not _is_number(tau2) or not 0 <= tau2 <= LARGEST_VARIANCE:
+            raise PoolError(f"tau2={tau2} is no variance; give 0 or more, to {LARGEST_VARIANCE:g}.")
+        if not callable(vi):
+            _check_variances(vi, int(k))
+        design["k"], design["mu"] = int(k), float(mu)
     return designs
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real)
+
+
+def _check_variances(vi: Any, k: int) -> None:
+    try:
+        with real_numbers():
+            given = np.asarray(vi, dtype=float)
+    except (TypeError, ValueError) as err:
+        raise PoolError(f"vi={vi} must be numbers ({err}); give sampling variances.") from err
+    if given.size not in (1, k):
+        raise PoolError(f"vi has {given.size} values for k={k}; give one, or one per study.")
+    if not np.all(given > 0):
+        raise PoolError(f"vi={vi} must be above 0; give sampling variances.")
 
 
 def _shown(value: Any) -> Any:
@@ -174,11 +201,18 @@ def _block(
     random = np.random.default_rng(stream)
     # Drawn whole, so that a shorter block is the beginning of a longer one.
     noise = random.standard_normal((BLOCK, k))
-    drawn = vi(random, (BLOCK, k)) if callable(vi) else np.asarray(vi, dtype=float)
-    v = np.broadcast_to(drawn, (BLOCK, k))[:size]
+    drawn = vi(random, (BLOCK, k)) if callable(vi) else vi
+    try:
+        with real_numbers():
+            v = np.broadcast_to(np.asarray(drawn, dtype=float), (BLOCK, k))[:size]
+    except (TypeError, ValueError) as err:
+        raise PoolError(
+            f"the function of vi gives no array of {BLOCK} x {k} numbers ({err}); mend it."
+        ) from err
     if not (np.isfinite(v).all() and (v > 0).all()):
         raise PoolError("the function of vi gives variances that are not above 0; mend it.")
     y = mu + np.sqrt(v + tau2) * noise[:size]
+    check_range(y, v)
     offsets = np.arange(size + 1) * k
     return np.array(
         [

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from retroevidence.errors import unknown_name
+from retroevidence.errors import check_name
 from retroevidence.meta.likelihood import maximum_likelihood
 from retroevidence.meta.projection import quadratic_variance, residuals, slack, trace
 from retroevidence.meta.roots import find_root
@@ -66,8 +66,7 @@ def estimate_tau2(yi: Floats, vi: Floats, x: Floats, method: str = "REML") -> fl
     >>> round(estimate_tau2(y, v, np.ones((4, 1)), "DL"), 6)
     0.033537
     """
-    if method not in METHODS:
-        raise unknown_name("method", method, METHODS)
+    check_name("method", method, METHODS)
     if method == "CE":
         return 0.0
     yi, vi, x = conditioned(yi, vi, x)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import chdtri, ndtri
 
 from retroevidence._show import Card, Carded, confidence, interval, number, percent
-from retroevidence.errors import PoolError, unknown_name
+from retroevidence.errors import PoolError, check_name
 from retroevidence.meta.estimates import Estimates
 from retroevidence.meta.fit import Fit
 from retroevidence.meta.heterogeneity import i2_h2, q_profile
@@ -159,8 +159,7 @@ def tau2_interval(
     >>> round(found.tau2.low, 3), round(found.tau2.high, 3)
     (0.354, 22.672)
     """
-    if kind not in KINDS:
-        raise unknown_name("tau² interval", kind, KINDS)
+    check_name("tau² interval", kind, KINDS)
     level = pooled.level if level is None else level
     check_level(level)
     if not (isinstance(a, Real) and a >= 0 and math.isfinite(a)):

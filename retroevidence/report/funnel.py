@@ -36,7 +36,7 @@ ENOUGH = 10
 
 
 def funnel(result: Pooled | Checked | TrimFill, *, ax: Axes | None = None) -> Axes:
-    """Draw effects against their standard errors.
+    """Draw a funnel plot: effects against their standard errors.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ _SOURCES = {"database": "Databases", "register": "Registers", "other": "Other so
 
 @dataclass(frozen=True, repr=False)
 class Prisma(Carded):
-    """The counts of the flow diagram.
+    """The counts of the PRISMA 2020 flow diagram, made by :func:`prisma`.
 
     Attributes
     ----------
@@ -61,6 +61,16 @@ class Prisma(Carded):
         study, a report without one is a study of its own.
     last_search : str
         Date of the last run of any strategy.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from retroevidence.loaders.scaffold import new
+    >>> from retroevidence.loaders.strategies import search
+    >>> review = new(tempfile.mkdtemp() + "/stairs")
+    >>> found = search(review)
+    >>> prisma(review).sources
+    {'database': {'Example index': 5}}
     """
 
     sources: Mapping[str, Mapping[str, int]]

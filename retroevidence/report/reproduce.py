@@ -28,7 +28,7 @@ def reproduce(
     out: str | os.PathLike[str] = "results",
     progress: Progress | None = None,
 ) -> Path:
-    """Check every claim and write tables, figures, the page and all numbers.
+    """Check every claim, and write tables, figures, the report page and all numbers.
 
     Parameters
     ----------

@@ -224,7 +224,7 @@ def estimate_r(
     sd_change: str = "sd_change",
     n: str = "n",
 ) -> EstimatedR:
-    """Estimate the correlation between two times from the studies that report all three SDs.
+    """Estimate the correlation of before and after from studies that report the SD of changes.
 
     ``r = (sd1² + sd2² - sd_change²)/(2 sd1 sd2)`` for each study (Cochrane Handbook, section
     6.5.2.8), averaged as Fisher's z with weights n - 3 (Fisher 1921). Where other studies then

@@ -108,7 +108,7 @@ def paired_difference(
     r: float | None = None,
     level: float = 0.95,
 ) -> Paired:
-    """Mean difference of a cross-over or paired study, by the best numbers it reports.
+    """Compute the mean difference of a cross-over or paired study by the best numbers it reports.
 
     The first of these that is given is used: the standard error; the SD of the individual
     differences, ``SDd/sqrt(n)``; the paired interval; the paired t, ``|difference/t|``; the exact

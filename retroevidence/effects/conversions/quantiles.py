@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from retroevidence.effects.conversions.five_numbers import expected_spans, luo_mean
 from retroevidence.effects.conversions.quantile_fit import box_cox, fit_families
 from retroevidence.effects.formulas.checks import Floats, at_least, numbers, shapes_fit
-from retroevidence.errors import EffectError, unknown_name
+from retroevidence.errors import EffectError, check_name
 
 METHODS = ("quantile", "box-cox")
 
@@ -150,8 +150,7 @@ def mean_sd_from_skewed_quantiles(
     >>> round(float(mean), 3), round(float(sd), 3)
     (4.223, 1.317)
     """
-    if method not in METHODS:
-        raise unknown_name("method", method, METHODS)
+    check_name("method", method, METHODS)
     n, m, ends, quartiles = _read(n, median, low, q1, q3, high)
     inputs = np.broadcast_arrays(n, m, *ends, *quartiles)
     mean, sd = np.full(inputs[0].shape, np.nan), np.full(inputs[0].shape, np.nan)

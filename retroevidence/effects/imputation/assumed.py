@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from retroevidence.effects.imputation.columns import need
 from retroevidence.effects.measures import MEASURES, effect_size
-from retroevidence.errors import EffectError, unknown_name
+from retroevidence.errors import EffectError, check_name
 
 Floats = NDArray[np.float64]
 
@@ -74,8 +74,7 @@ def borrow_sd(
     SD borrowed: the mean times 0.150, the median coefficient of variation of 2 arms of heath2001,
     ordway2016 (same outcome, unit)
     """
-    if statistic not in STATISTICS:
-        raise unknown_name("statistic", statistic, STATISTICS)
+    check_name("statistic", statistic, STATISTICS)
     for name, frame, columns in (
         ("rows", rows, ("mean", "sd", *by)),
         ("donors", donors, ("study_id", "mean", "sd", *by)),
@@ -142,8 +141,7 @@ def assume_r(pairs: pd.DataFrame, *, r: float, measure: str = "ROMC") -> pd.Data
     >>> made["yi"].round(4).tolist(), made["how"].tolist()
     ([0.3949], ['both means and SDs, at an assumed correlation of 0.7'])
     """
-    if measure not in MEASURES:
-        raise unknown_name("measure", measure, MEASURES)
+    check_name("measure", measure, MEASURES)
     wanted = [name for name in MEASURES[measure].arguments if name != "r"]
     if "r" not in MEASURES[measure].arguments or "m1" not in wanted:
         raise EffectError(f"{measure} takes no correlation; give a paired measure such as ROMC.")

@@ -31,6 +31,11 @@ class Imputed(Carded):
         One row per completed set: estimate, se, df.
     notes : tuple of str
         What was drawn, and what could not enter.
+
+    Examples
+    --------
+    >>> combine_draws([1.0, 2.0, 3.0], [1.0, 1.0, 1.0], 20.0).estimate
+    2.0
     """
 
     estimate: float

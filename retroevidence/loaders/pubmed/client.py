@@ -193,7 +193,17 @@ class PubMed:
         return found
 
     def kept(self, query: str | None = None) -> tuple[Found, ...]:
-        """Return the searches in the store, oldest first; those of one query, if it is given.
+        """Return the searches in the store, oldest first.
+
+        Parameters
+        ----------
+        query : str, optional
+            Only searches for this query, as it was asked; all by default.
+
+        Returns
+        -------
+        tuple of Found
+            Each with its date, count, ids and notes.
 
         Raises
         ------

@@ -112,7 +112,25 @@ class Found(Carded):
 
 @dataclass(frozen=True, repr=False)
 class Compared(Carded):
-    """What changed between two searches: ids that are new, gone and the same."""
+    """What changed between two searches: ids that are new, gone and the same.
+
+    Attributes
+    ----------
+    query : str
+        Of the newer search.
+    older, newer : str
+        When PubMed answered each, in UTC.
+    new, gone, same : tuple of str
+        PubMed ids only in the newer search, only in the older one, and in both.
+    notes : tuple of str
+        What the comparison cannot tell.
+
+    Examples
+    --------
+    >>> found = Found("stairs", None, "2026-01-31T12:00:00Z", 1, ("7",), "", (), "")
+    >>> found.compare(found).same
+    ('7',)
+    """
 
     query: str
     older: str

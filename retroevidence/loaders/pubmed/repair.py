@@ -41,6 +41,15 @@ class Repaired(Carded):
     refused : int
         Rows that could be read but are not as they were written, or whose record is lost. Rows on
         pages that cannot be read at all are not counted.
+
+    Examples
+    --------
+    >>> Repaired("answers.sqlite", "answers.damaged.sqlite", 2, 310, 1)
+    Store answers.sqlite rebuilt
+      searches saved  2
+      records saved   310
+      rows refused    1
+      damaged file    answers.damaged.sqlite
     """
 
     path: str

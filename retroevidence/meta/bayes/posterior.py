@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import ndtr, ndtri
 
-from retroevidence.errors import unknown_name
+from retroevidence.errors import check_name
 from retroevidence.meta.bayes.grid import Grid
 from retroevidence.meta.interval import NAN, Interval, check_level
 
@@ -93,8 +93,7 @@ class Posterior(ABC):
         [-0.6745, 0.6745]
         """
         check_level(level)
-        if kind not in KINDS:
-            raise unknown_name("kind of interval", kind, KINDS)
+        check_name("kind of interval", kind, KINDS)
         tail = self._lower_tail(level) if kind == "shortest" else (1 - level) / 2
         return Interval(self.quantile(tail), self.quantile(tail + level))
 

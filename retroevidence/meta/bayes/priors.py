@@ -1,4 +1,4 @@
-"""What is assumed about the spread between studies before the studies are seen.
+"""Priors: what is assumed about the spread between studies before the studies are seen.
 
 A prior is an assumption, so :func:`retroevidence.meta.bayes.pool.pool_bayes` has none by default.
 All densities are of tau, the standard deviation between studies, on the scale of the effects.
@@ -18,7 +18,26 @@ from scipy.special import gammaln
 from retroevidence.errors import PoolError, unknown_name
 from retroevidence.meta.bayes.published import RHODES2015, TURNER2012, TURNER2015, Pair, Table
 
+__all__ = [
+    "MuPrior",
+    "TauPrior",
+    "half_cauchy",
+    "half_normal",
+    "log_normal",
+    "log_t",
+    "normal",
+    "rhodes2015",
+    "turner2012",
+    "turner2015",
+    "uniform",
+]
+
 Floats = NDArray[np.float64]
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +80,11 @@ class TauPrior:
 @dataclass(frozen=True)
 class MuPrior:
     """A normal prior of the mean effect, made by :func:`normal`.
+
+    Attributes
+    ----------
+    mean, sd : float
+        On the scale of the effects.
 
     Examples
     --------
@@ -175,7 +199,7 @@ def half_cauchy(scale: float) -> TauPrior:
 
 
 def uniform(upper: float = math.inf) -> TauPrior:
-    """Every tau up to a limit is as likely as any other.
+    """Uniform prior: every tau up to a limit is as likely as any other.
 
     Without a limit the prior is improper: the posterior exists from three studies on (from two
     with a normal prior of the mean), and there is no marginal likelihood.

@@ -62,6 +62,9 @@ class PooledBayes(Carded):
         study in the mean effect.
     measure, level, k, tau_prior, mu_prior, notes
         What was asked, and what a reader must know before quoting the numbers.
+    model, grid, frame, given_notes : Model, Grid, pandas.DataFrame and tuple of str
+        What the numbers are computed from: data with priors, the posterior of tau at points, the
+        rows that entered, and the notes on what was left out.
 
     Examples
     --------

@@ -41,3 +41,8 @@ __all__ = [
     "selection_model",
     "trim_fill",
 ]
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

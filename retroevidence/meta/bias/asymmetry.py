@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from retroevidence._show import Card, confidence, interval, number, p_text
-from retroevidence.errors import PoolError, unknown_name
+from retroevidence.errors import PoolError, check_name
 from retroevidence.meta.bias.result import (
     BiasResult,
     Effects,
@@ -163,10 +163,8 @@ def egger(
       - 5 studies, fewer than 10: ...
     """
     pooled = pooled_from(effects)
-    if model not in MODELS:
-        raise unknown_name("model", model, MODELS)
-    if predictor not in PREDICTORS:
-        raise unknown_name("predictor", predictor, PREDICTORS)
+    check_name("model", model, MODELS)
+    check_name("predictor", predictor, PREDICTORS)
     enough_studies(pooled, "egger", pooled.fit.x.shape[1] + 2)
     names = pooled.fit.design.names
     if "intercept" not in names:

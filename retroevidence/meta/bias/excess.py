@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import bdtrc, ndtr, ndtri
 
 from retroevidence._show import Card, number, p_text, percent
-from retroevidence.errors import unknown_name
+from retroevidence.errors import check_name
 from retroevidence.meta.bias.result import BiasResult, Effects, check_alpha, few, plain_mean
 from retroevidence.meta.interval import NAN, NO_INTERVAL, Interval
 from retroevidence.meta.wording import study_names
@@ -122,8 +122,7 @@ def excess_significance(
       excess       p = 0.032
       - 4 studies, fewer than 10: ...
     """
-    if alternative not in ALTERNATIVES:
-        raise unknown_name("alternative", alternative, ALTERNATIVES)
+    check_name("alternative", alternative, ALTERNATIVES)
     check_alpha(alpha)
     pooled = plain_mean(effects, "excess_significance", 1)
     y, v = pooled.fit.yi, pooled.fit.vi

@@ -9,7 +9,7 @@ from numbers import Real
 import numpy as np
 
 from retroevidence._show import Card, number, p_text
-from retroevidence.errors import PoolError, unknown_name
+from retroevidence.errors import PoolError, check_name
 from retroevidence.meta.bias.result import BiasResult, Effects, check_alpha, plain_mean
 from retroevidence.meta.interval import NAN, NO_INTERVAL, Interval, two_sided
 from retroevidence.meta.result import Pooled
@@ -126,8 +126,7 @@ def fail_safe_n(
       studies  12 to bring the mean to 0.100
       - It says nothing about how many studies are missing, and takes those to average no effect.
     """
-    if kind not in KINDS:
-        raise unknown_name("kind", kind, KINDS)
+    check_name("kind", kind, KINDS)
     check_alpha(alpha)
     if kind == "rosenthal" and alpha >= 0.5:
         raise PoolError(

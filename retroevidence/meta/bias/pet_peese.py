@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retroevidence._show import Card, confidence, interval, number, p_text
-from retroevidence.errors import PoolError, unknown_name
+from retroevidence.errors import PoolError, check_name
 from retroevidence.meta.bias.asymmetry import EXACT_LINE
 from retroevidence.meta.bias.result import (
     BiasResult,
@@ -30,6 +30,16 @@ MODELS = {"wls": "weighted least squares", "random": "random-effects meta-regres
 @dataclass(frozen=True, eq=False, repr=False)
 class Limit(BiasResult):
     """One regression's answer: the effect at a standard error of 0, and the slope.
+
+    Attributes
+    ----------
+    estimate, se, df, p_value, ci : float and Interval
+        The effect at a standard error of 0, and its test.
+    slope, slope_p_value : float
+        Change of the effect per unit of standard error (PET) or of variance (PEESE), and the
+        p-value of its test.
+    notes : tuple of str
+        What a reader must know.
 
     Examples
     --------
@@ -152,8 +162,7 @@ def pet_peese(effects: Effects, model: str = "wls", *, alpha: float = 0.10) -> P
       - 5 studies, fewer than 10: ...
       - The interval does not know that the model was chosen from the same data.
     """
-    if model not in MODELS:
-        raise unknown_name("model", model, MODELS)
+    check_name("model", model, MODELS)
     check_alpha(alpha)
     pooled = plain_mean(effects, "pet_peese")
     vi = pooled.fit.vi

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtrc, chdtri
 
-from retroevidence.errors import PoolError, unknown_name
+from retroevidence.errors import PoolError, check_name
 from retroevidence.meta.bias.result import Effects, enough_studies, few, pooled_from
 from retroevidence.meta.bias.selection_fit import Model, Peak
 from retroevidence.meta.bias.selection_likelihood import FAMILIES, Smooth, Steps, Weight
@@ -88,9 +88,13 @@ def selection_model(
     Notes
     -----
     For "step" the integral is a sum of normal probabilities; otherwise it is computed to machine
-    precision by Gauss-Legendre quadrature. Newton's method with a trust region starts from several
-    points, and the highest maximum wins; a note says when they disagree. The likelihood-ratio test
-    compares with chi-squared, which is conservative where d is bounded by 0.
+    precision by Gauss-Legendre quadrature. Damped Newton steps start from seven points, and from
+    the most promising of up to 512 more that are spread over the whole space; the highest maximum
+    wins, and a note says when the seven disagree. A profile is followed along its ridge; at each
+    limit the whole space is looked over again, and a higher ridge is followed further out. Such a
+    search can still miss a narrow peak, most likely of a beta model; beyond 333 studies
+    there is no second look. The likelihood-ratio test compares with chi-squared, which is
+    conservative where d is bounded by 0.
 
     References
     ----------
@@ -198,12 +202,9 @@ def selection_model(
 
 
 def _check(kind: str, alternative: str, severity: str, tails: int) -> None:
-    if kind not in KINDS:
-        raise unknown_name("kind", kind, KINDS)
-    if alternative not in ALTERNATIVES:
-        raise unknown_name("alternative", alternative, ALTERNATIVES)
-    if severity not in SEVERITIES:
-        raise unknown_name("severity", severity, SEVERITIES)
+    check_name("kind", kind, KINDS)
+    check_name("alternative", alternative, ALTERNATIVES)
+    check_name("severity", severity, SEVERITIES)
     if tails not in (1, 2):
         raise PoolError(f"tails={tails} must be 1 or 2.")
     if alternative == "two-sided" and kind != "step":
@@ -312,7 +313,7 @@ def _best(model: Model, starts: list[Floats]) -> tuple[Peak, list[float]]:
     best = max(peaks, key=lambda peak: peak.loglik)
     if not math.isfinite(best.loglik):
         raise PoolError("the likelihood of this selection model is not finite; use kind='step'.")
-    return _held(model, best), [peak.loglik for peak in peaks]
+    return _held(model, model.highest(best, [], {})), [peak.loglik for peak in peaks]
 
 
 def _held(model: Model, best: Peak) -> Peak:
@@ -356,6 +357,7 @@ def _profiles(
     """
     p = model.p
     which = [i for i in (0, *range(p + 1, model.size)) if i not in model.fixed]
+    others: list[Floats] = []
     for _ in range(3):
         hessian = model.loss(best.at)[2]
         free = [i for i in range(model.size) if i not in model.fixed]
@@ -365,7 +367,8 @@ def _profiles(
         at_zero = _at_zero(model, best)
         limits, top = {}, max(best, at_zero, key=lambda peak: peak.loglik)
         for i in which:
-            limits[i], met = model.profile(best, i, drop, 2.0 * float(steps[i]), starts[::3])
+            guess = math.sqrt(2 * drop) * float(steps[i])
+            limits[i], met = model.profile(best, i, drop, guess, others)
             top = max(top, met, key=lambda peak: peak.loglik)
         if top.loglik <= best.loglik + 1e-7:
             break
@@ -408,13 +411,7 @@ def _standard_errors(model: Model, natural: Floats, at_zero: bool) -> Floats:
 
 def _at_zero(model: Model, best: Peak) -> Peak:
     """Return the maximum where the first coefficient is 0."""
-    start = best.at.copy()
-    near = model.climb(start, {0: 0.0})
-    # From the other side the search can end on a higher ridge.
-    other = start.copy()
-    other[model.p] = 1.0
-    far = model.climb(other, {0: 0.0})
-    return max(near, far, key=lambda peak: peak.loglik)
+    return model.highest(best, [], {0: 0.0})
 
 
 # Tables -----------------------------------------------------------------------------------------

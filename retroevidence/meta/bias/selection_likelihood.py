@@ -45,6 +45,13 @@ class Weight(Protocol):
         """Return ``log w(p) - log A`` of each study."""
         ...
 
+    def heights(self, mean: Floats, tau2: Floats, delta: Floats) -> Floats:
+        """Return the sum of ``log w(p) - log A`` at n points, roughly, for a first look.
+
+        Their means are of shape (n, k), tau² (n, 1), parameters (n, size).
+        """
+        ...
+
 
 def density(y: Floats, v: Floats, mean: Floats, tau2: float, size: int) -> Parts:
     """Return the log density of ``N(mean, v + tau2)`` at `y`, for `size` further parameters.
@@ -155,6 +162,17 @@ class Steps:
             hessian[own, 2 + j, 2 + j] -= 1 / delta[j] ** 2
         return Parts(value, gradient, hessian)
 
+    def heights(self, mean: Floats, tau2: Floats, delta: Floats) -> Floats:
+        """Return the sum of ``log w(p) - log A`` at n points."""
+        weight = np.hstack([np.ones((len(delta), 1)), delta])
+        b = np.sqrt(self.v)[:, None] * self.cuts - mean[:, :, None]
+        above = ndtr(-b / np.sqrt(self.v + tau2)[:, :, None])
+        whole = (above @ (weight @ self.signs)[:, :, None])[:, :, 0]
+        whole += (weight @ self.constant)[:, None]
+        tiny = np.finfo(float).tiny
+        out: Floats = np.log(weight[:, self.interval] / np.fmax(whole, tiny)).sum(axis=1)
+        return out
+
 
 #: Families log w(p) = Σ eta_m s_m(p): the statistics s as functions of log p and log(1 - p), eta
 #: as a multiple of delta plus an offset.
@@ -169,17 +187,19 @@ MOST = 100.0
 #: p that is extreme but not impossible (Citkowicz & Vevea 2017).
 CLIP = 1e-5
 _EDGE = -float(ndtri(CLIP))
-#: What is left beyond the ends of the integral, as a power of e.
-_TAIL = 46.0
+_LOG_ROOT = 0.5 * math.log(2 * math.pi)
+#: The z from which on other weights are constant to 1e-13, for parameters up to ``MOST``.
+_FLAT = 8.0
+_SIDES = np.array([-1.0, 1.0])
 
 
 class Smooth:
-    """A smooth weight function of the one-sided p; A by Gauss-Legendre quadrature in three panels.
+    """A smooth weight function of the one-sided p; A by Gauss-Legendre quadrature and two tails.
 
-    The panels meet at the z of p = 1e-5 and 1 - 1e-5, where beta weights stop changing and the
-    others nearly do; within them the integrand is analytic, and the nodes are as dense as its
-    narrowest feature asks. All weights stay within e^±1200 for parameters up to ``MOST``, so the
-    integral has bounded ends.
+    Beta weights are constant beyond the z of p = 1e-5 and 1 - 1e-5, the others to machine precision
+    beyond ±8: what lies there are tails of a normal distribution, whose moments have a closed form.
+    Between them the integrand is analytic. Its nodes are the same for all studies and as dense as
+    its narrowest feature asks.
 
     Parameters
     ----------
@@ -197,76 +217,101 @@ class Smooth:
 
     def __init__(self, y: Floats, v: Floats, family: str) -> None:
         self.statistics, self.factor, self.offset = FAMILIES[family]
-        self.clipped = family == "beta"
+        self.edge = _EDGE if family == "beta" else _FLAT
         self.size = len(self.statistics)
-        self.v = v
-        self.seen = self._at(y / np.sqrt(v))
+        self.v, self.root = v, np.sqrt(v)
+        self.seen = self._at(y / self.root)
+        self.tails = self._at(_SIDES * self.edge)
+        self._known: dict[int, tuple[Floats, Floats, Floats]] = {}
 
     def _at(self, z: Floats) -> Floats:
         """Return the statistics at z, on a new last axis."""
-        if self.clipped:
-            z = np.clip(z, -_EDGE, _EDGE)
+        z = np.clip(z, -self.edge, self.edge)
         return np.stack([_STATISTICS[name](z) for name in self.statistics], axis=-1)
 
     def __call__(self, mean: Floats, tau2: float, delta: Floats) -> Parts:
         """Return ``log w(p) - log A``."""
         k, size = len(self.v), self.size
         eta = self.factor * delta + self.offset
-        root = np.sqrt(self.v)
-        m, s = mean / root, 1 + tau2 / self.v
-        z, log_size = self._nodes(m, s, eta)
-        statistics = self._at(z)
-        r, wide = z - m[:, None], s[:, None]
-        log_g = statistics @ eta - r**2 / (2 * wide) + log_size
-        top = log_g.max(axis=1, keepdims=True)
-        mass = np.exp(log_g - top)
-        total = mass.sum(axis=1)
-        value = self.seen @ eta - top[:, 0] - np.log(total) + 0.5 * np.log(2 * np.pi * s)
+        both = np.sqrt(self.v + tau2)
+        # u is the distance from the mean in standard deviations; one of z is `near` of it.
+        near = self.root / both
+        log_near, centre = np.log(near), mean / both
+        z, statistics, log_size = self._nodes(eta)
+        u = near[:, None] * z - centre[:, None]
+        u2 = u * u
+        log_g = (statistics @ eta + log_size) - 0.5 * u2 + log_near[:, None]
+        end = near[:, None] * (_SIDES * self.edge) - centre[:, None]
+        outward, lift = _SIDES * end, self.tails @ eta
+        log_tail = lift + log_ndtr(-outward) + _LOG_ROOT
+        top = np.fmax(log_g.max(axis=1), log_tail.max(axis=1))
+        mass = np.exp(log_g - top[:, None])
+        tail = np.exp(log_tail - top[:, None])
+        total = mass.sum(axis=1) + tail.sum(axis=1)
+        value = self.seen @ eta - top - np.log(total) + _LOG_ROOT
         mass /= total[:, None]
-        # d log g / d(m, S, eta) at each node, then their mean and covariance under g.
-        slopes = np.empty((*z.shape, 2 + size))
-        slopes[..., 0] = r / wide
-        slopes[..., 1] = (r**2 / wide - 1) / (2 * wide)
+        tail /= total[:, None]
+        # Moments of u in the tails, from the density at their ends.
+        height = np.exp(lift - 0.5 * end**2 - top[:, None]) / total[:, None]
+        one = _SIDES * height
+        two = tail + outward * height
+        three = 2 * one + _SIDES * end**2 * height
+        four = 3 * two + outward * end**2 * height
+        # Mean and covariance of (u, u², statistics) under g.
+        slopes = np.empty((k, len(z), 2 + size))
+        slopes[..., 0] = u
+        slopes[..., 1] = u2
         slopes[..., 2:] = statistics
-        first = np.einsum("kn,knq->kq", mass, slopes)
-        centred = slopes - first[:, None, :]
-        bend = np.swapaxes(mass[:, :, None] * centred, 1, 2) @ centred
-        mean_r, mean_r2 = (mass * r).sum(axis=1), (mass * r**2).sum(axis=1)
-        bend[:, 0, 0] -= 1 / s
-        bend[:, 0, 1] -= mean_r / s**2
+        first = (mass[:, None, :] @ slopes)[:, 0]
+        first[:, 0] += one.sum(axis=1)
+        first[:, 1] += two.sum(axis=1)
+        first[:, 2:] += tail @ self.tails
+        slopes -= first[:, None, :]
+        bend = np.swapaxes(mass[:, :, None] * slopes, 1, 2) @ slopes
+        by_u, by_u2 = first[:, :1], first[:, 1:2]
+        lone, ltwo = one - by_u * tail, two - by_u2 * tail
+        apart = self.tails - first[:, None, 2:]
+        bend[:, 0, 0] += (two - by_u * (one + lone)).sum(axis=1) - 1
+        cross = (three - by_u2 * one - by_u * ltwo).sum(axis=1) - 2 * first[:, 0]
+        bend[:, 0, 1] += cross
+        bend[:, 1, 1] += (four - by_u2 * (two + ltwo)).sum(axis=1) + 2 - 4 * first[:, 1]
+        bend[:, 0, 2:] += (lone[:, None, :] @ apart)[:, 0]
+        bend[:, 1, 2:] += (ltwo[:, None, :] @ apart)[:, 0]
+        bend[:, 2:, 2:] += np.swapaxes(tail[:, :, None] * apart, 1, 2) @ apart
         bend[:, 1, 0] = bend[:, 0, 1]
-        bend[:, 1, 1] += (0.5 - mean_r2 / s) / s**2
+        bend[:, 2:, :2] = np.swapaxes(bend[:, :2, 2:], 1, 2)
+        first[:, 1] -= 1
         first[:, 2:] -= self.seen
-        # From m, S and eta to mean, tau² and delta.
-        turn = np.concatenate(
-            [np.stack([1 / root, 1 / self.v], axis=1), np.full((k, size), self.factor)], axis=1
-        )
+        # From u, u² and eta to mean, tau² and delta.
+        turn = np.full((k, 2 + size), self.factor)
+        turn[:, 0], turn[:, 1] = 1 / both, 0.5 / both**2
         return Parts(value, -first * turn, -bend * turn[:, :, None] * turn[:, None, :])
 
-    def _nodes(self, m: Floats, s: Floats, eta: Floats) -> tuple[Floats, Floats]:
-        """Return nodes z (k, n) and the logarithms of their weights."""
-        known = np.maximum(self._at(m) @ eta, self._at(np.zeros_like(m)) @ eta - m**2 / (2 * s))
-        # How far the weights can lift a tail, and how low the integrand's top may lie.
-        lift = float(np.fmax(0.0, -eta).sum()) * -np.log(CLIP) if self.clipped else 0.0
-        reach = np.sqrt(2 * s * (_TAIL + lift - np.fmin(known, 0.0)))
-        # Outside of these ends nothing is left, so each panel is cut back to them.
-        least, most = m - reach, m + reach
-        panels = (
-            (np.fmin(least, -_EDGE), np.fmin(most, -_EDGE)),
-            (np.clip(least, -_EDGE, _EDGE), np.clip(most, -_EDGE, _EDGE)),
-            (np.fmax(least, _EDGE), np.fmax(most, _EDGE)),
-        )
-        sharp = np.sqrt(1 + np.abs(eta).sum())
-        tails = 1 / np.sqrt(s)
-        z, log_size = [], []
-        for (low, high), narrow in zip(panels, (tails, sharp, tails), strict=True):
-            # 32 nodes for every eight standard deviations of the narrowest feature.
-            parts = max(1, math.ceil(float(np.max((high - low) * narrow)) / 8))
+    def heights(self, mean: Floats, tau2: Floats, delta: Floats) -> Floats:
+        """Return the sum of ``log w(p) - log A`` at n points, with few nodes."""
+        eta = self.factor * delta + self.offset
+        both = np.sqrt(self.v + tau2)
+        near, centre = self.root / both, mean / both
+        z, statistics, log_size = self._nodes(np.zeros(1))
+        u = near[:, :, None] * z - centre[:, :, None]
+        log_g = (eta @ statistics.T + log_size)[:, None] - 0.5 * u**2 + np.log(near)[:, :, None]
+        end = near[:, :, None] * (_SIDES * self.edge) - centre[:, :, None]
+        log_tail = (eta @ self.tails.T)[:, None] + log_ndtr(-_SIDES * end) + _LOG_ROOT
+        top = np.fmax(log_g.max(axis=2), log_tail.max(axis=2))[:, :, None]
+        total = np.exp(log_g - top).sum(axis=2) + np.exp(log_tail - top).sum(axis=2)
+        out: Floats = (eta @ self.seen.T - top[:, :, 0] - np.log(total) + _LOG_ROOT).sum(axis=1)
+        return out
+
+    def _nodes(self, eta: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return nodes z (n,), the statistics at them, and the logarithms of their weights."""
+        sharp = math.sqrt(1 + float(np.abs(eta).sum()))
+        # 32 nodes for every twelve standard deviations of the narrowest feature.
+        parts = math.ceil(2 * self.edge * sharp / 12)
+        if parts not in self._known:
             points, log_sizes = _rule(parts)
-            z.append(low[:, None] + (high - low)[:, None] * points)
-            length = np.fmax(high - low, np.finfo(float).tiny)
-            log_size.append(np.log(length)[:, None] + log_sizes)
-        return np.concatenate(z, axis=1), np.concatenate(log_size, axis=1)
+            z = self.edge * (2 * points - 1)
+            self._known[parts] = z, self._at(z), log_sizes + math.log(2 * self.edge)
+        return self._known[parts]
 
 
 @lru_cache(maxsize=256)

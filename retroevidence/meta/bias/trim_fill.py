@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from retroevidence._show import Card, confidence, interval, number, p_text
-from retroevidence.errors import PoolError, unknown_name
+from retroevidence.errors import PoolError, check_name, unknown_name
 from retroevidence.meta.bias.asymmetry import egger
 from retroevidence.meta.bias.result import BiasResult, Effects, few, plain_mean, same_size
 from retroevidence.meta.influence import check_refittable
@@ -145,8 +145,7 @@ def trim_fill(effects: Effects, estimator: str = "L0", side: str | None = None) 
       as published  0.1931  95% CI [0.0305, 0.3558]
       ...
     """
-    if estimator not in _COUNTS:
-        raise unknown_name("estimator", estimator, _COUNTS)
+    check_name("estimator", estimator, _COUNTS)
     if side is not None and side not in SIDES:
         raise unknown_name("side", side, SIDES)
     pooled = plain_mean(effects, "trim_fill")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from retroevidence.errors import unknown_name
+from retroevidence.errors import check_name
 from retroevidence.meta.censored.result import METHODS, MODELS, PooledCensored
 from retroevidence.meta.interval import check_level
 
@@ -90,9 +90,7 @@ def pool_censored(
     Pooled effect, 2 exact and 2 bounded results (REML, modified Knapp-Hartung)
       ...
     """
-    if method not in METHODS:
-        raise unknown_name("method", method, METHODS)
-    if model not in MODELS:
-        raise unknown_name("model", model, MODELS)
+    check_name("method", method, METHODS)
+    check_name("model", model, MODELS)
     check_level(level)
     return PooledCensored.fitted(effects, method=method, model=model, level=level)

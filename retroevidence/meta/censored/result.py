@@ -66,6 +66,8 @@ class PooledCensored(Carded):
         not the ones asked for.
     notes : tuple of str
         What a reader must know before quoting the numbers.
+    rows, frame : Rows and pandas.DataFrame
+        The rows that entered: as intervals, and as given.
 
     Examples
     --------
@@ -102,7 +104,18 @@ class PooledCensored(Carded):
     def fitted(
         cls, effects: pd.DataFrame | Mapping[str, Any], *, method: str, model: str, level: float
     ) -> PooledCensored:
-        """Fit effects, the choices being known names; `pool_censored` is the way in."""
+        """Fit effects whose options are checked already; `pool_censored` is the way in.
+
+        Parameters
+        ----------
+        effects, method, model, level
+            As in :func:`retroevidence.meta.censored.pool.pool_censored`.
+
+        Returns
+        -------
+        PooledCensored
+            The fitted result.
+        """
         frame, rows, measure, left_out = read_effects(effects)
         numbers, notes = fit_rows(rows, method=method, model=model, level=level)
         return cls(

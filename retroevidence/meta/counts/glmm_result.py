@@ -24,7 +24,7 @@ MODELS = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PooledGLMM(Carded):
-    """A mean effect from a model on counts, with the variance between studies.
+    """A mean effect from a model on counts, made by :func:`pool_glmm`.
 
     Ratios are on the log scale, proportions on the logit scale; group 1 minus group 2.
 

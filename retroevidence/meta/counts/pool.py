@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc
 
 from retroevidence._show import Card, Carded, confidence, interval, number, p_text, percent
-from retroevidence.errors import PoolError, unknown_name
+from retroevidence.errors import PoolError, check_name
 from retroevidence.meta.counts.mantel_haenszel import association_test, mantel_haenszel, tarone
 from retroevidence.meta.counts.peto import peto
 from retroevidence.meta.counts.tables import (
@@ -35,7 +35,7 @@ MEASURES = ("OR", "RR", "RD", "IRR", "IRD")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PooledCounts(Carded):
-    """One ratio or difference from many tables of counts, under a common effect.
+    """One ratio or difference from many tables of counts, made by :func:`pool_counts`.
 
     Ratios are on the log scale; group 1 minus group 2.
 
@@ -267,10 +267,8 @@ def pool_counts(
 
 
 def _check(measure: str, method: str, level: float) -> None:
-    if measure not in MEASURES:
-        raise unknown_name("measure of counts", measure, MEASURES)
-    if method not in METHODS:
-        raise unknown_name("method for counts", method, METHODS)
+    check_name("measure of counts", measure, MEASURES)
+    check_name("method for counts", method, METHODS)
     if method == "Peto" and measure != "OR":
         raise PoolError(f'Peto\'s method gives odds ratios, not {measure}; use method="MH".')
     check_level(level)

@@ -143,7 +143,7 @@ def read_clustered(
         )
     # Levels of a factor and the centre of a variable come from the rows that enter.
     design = design_of(mods, frame, keep.copy())
-    leave_out(np.asarray(np.isnan(design.matrix).any(axis=1)), "a moderator is missing")
+    leave_out(np.asarray(np.isnan(design.matrix).any(axis=1)), "a moderator is missing or infinite")
     if not keep.any():
         raise PoolError("no effect to pool: every row lacks a moderator; fill them in.")
     kept = np.flatnonzero(keep)

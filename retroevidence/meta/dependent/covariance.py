@@ -13,14 +13,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from retroevidence.errors import PoolError, unknown_name
+from retroevidence.errors import PoolError, check_name, unknown_name
 from retroevidence.meta.dependent.blocks import by_size
 from retroevidence.meta.dependent.columns import frame_with, groups, numbers, one_number
 from retroevidence.meta.dependent.sampling import SamplingCovariance, checked, cluster_codes
 from retroevidence.meta.wording import listed
 
+__all__ = ["from_correlation", "from_shared_control", "from_times"]
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)
 
 
 def from_correlation(
@@ -266,8 +273,7 @@ def from_shared_control(
     >>> from_shared_control(frame, control="lab", measure="RR").matrix().round(6).tolist()
     [[0.3, 0.09], [0.09, 0.2]]
     """
-    if measure not in _CONTROL_TERMS:
-        raise unknown_name("measure with a shared control", measure, _CONTROL_TERMS)
+    check_name("measure with a shared control", measure, _CONTROL_TERMS)
     known = {"all": "all", "pair": "pair"}
     if measure == "SMD" and sd not in known:
         raise unknown_name("standard deviation of an SMD (sd=)", sd, known)

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from retroevidence._show import Card, Carded, confidence, interval, number, p_text
-from retroevidence.errors import PoolError, unknown_name
+from retroevidence.errors import PoolError, check_name
 from retroevidence.meta.dependent.clustered import Clustered, read_clustered
 from retroevidence.meta.dependent.columns import frame_with, numbers
 from retroevidence.meta.dependent.multilevel import pool_multilevel
@@ -163,8 +163,7 @@ def dependent_egger(
     >>> round(found.estimate, 2), round(found.corrected, 2)
     (2.45, -0.08)
     """
-    if predictor not in PREDICTORS:
-        raise unknown_name("predictor", predictor, PREDICTORS)
+    check_name("predictor", predictor, PREDICTORS)
     data = read_clustered(effects, cluster=cluster, yi=yi, vi=vi, V=V)
     frame = frame_with(effects, *(("n1", "n2") if predictor == "size" else ()))
     column = np.full(len(frame), np.nan)

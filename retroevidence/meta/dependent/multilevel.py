@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from scipy.special import chdtrc
 
-from retroevidence.errors import PoolError, unknown_name
+from retroevidence.errors import PoolError, check_name
 from retroevidence.meta.dependent.clustered import Clustered, read_clustered
 from retroevidence.meta.dependent.multilevel_fit import LevelFit, fit_levels
 from retroevidence.meta.dependent.multilevel_result import PooledMultilevel, Shares, Sigma2
@@ -109,10 +109,8 @@ def pool_multilevel(
       Q                 Q(6) = 24.05, p < 0.001
       - With 4 clusters the variance between them is barely estimable, ...
     """
-    if method not in LIKELIHOODS:
-        raise unknown_name("method", method, LIKELIHOODS)
-    if test not in TESTS:
-        raise unknown_name("test", test, TESTS)
+    check_name("method", method, LIKELIHOODS)
+    check_name("test", test, TESTS)
     check_level(level)
     if rho is not None and V is not None:
         raise PoolError("give either rho= or V=; make V with the correlation you mean.")

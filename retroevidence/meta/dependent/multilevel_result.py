@@ -62,7 +62,7 @@ class Shares(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PooledMultilevel(Carded):
-    """A three-level mean or meta-regression, as pool_multilevel returns it.
+    """A three-level mean or meta-regression, made by :func:`pool_multilevel`.
 
     All numbers are plain floats on the scale of the effects; I² is in percent; undefined is NaN.
 
@@ -91,6 +91,8 @@ class PooledMultilevel(Carded):
         Number of effects and clusters, and what was asked; `rho` is NaN if it was not given.
     notes : tuple of str
         What a reader must know before quoting the numbers.
+    fit, data : LevelFit and Clustered
+        The maximum of the likelihood and the rows it rests on, for functions that go on from them.
 
     Examples
     --------

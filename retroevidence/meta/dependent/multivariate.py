@@ -231,7 +231,7 @@ def _result(
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PooledMultivariate(Carded):
-    """Means of several outcomes, made by :func:`pool_multivariate`; it shows itself.
+    """Means of several outcomes, made by :func:`pool_multivariate`.
 
     Attributes
     ----------
@@ -248,6 +248,8 @@ class PooledMultivariate(Carded):
         Counts, names, and what was asked.
     notes : tuple of str
         What a reader must know before quoting the numbers.
+    linear : LinearFit
+        The linear model at the estimated variances, for a robust covariance.
 
     Examples
     --------
@@ -303,7 +305,23 @@ class PooledMultivariate(Carded):
         )
 
     def ci(self, outcome: str) -> Interval:
-        """Return the confidence interval of one outcome's mean."""
+        """Return the confidence interval of one outcome's mean.
+
+        Parameters
+        ----------
+        outcome : str
+            One of `outcomes`.
+
+        Returns
+        -------
+        Interval
+            Limits at `level`, on the scale of the effects.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such outcome.
+        """
         if outcome not in self.outcomes:
             raise unknown_name("outcome", outcome, self.outcomes)
         row = self.coefficients.iloc[self.outcomes.index(outcome)]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import fdtrc
 
 from retroevidence._show import Card, Carded, confidence, interval, number, p_text
-from retroevidence.errors import PoolError, unknown_name
+from retroevidence.errors import PoolError, check_name, unknown_name
 from retroevidence.meta.dependent.columns import groups
 from retroevidence.meta.dependent.sandwich import LinearFit, Parts, sandwich
 from retroevidence.meta.interval import NAN, Interval, critical_value, two_sided
@@ -54,7 +54,7 @@ class Joint(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Robust(Carded):
-    """Cluster-robust tests of a fitted model, made by :func:`robust`; they show themselves.
+    """Cluster-robust tests of a fitted model, made by :func:`robust`.
 
     Attributes
     ----------
@@ -62,8 +62,12 @@ class Robust(Carded):
         The first coefficient (the mean) and its test.
     kind, clusters, level : str, int and float
         What was asked, and on how many clusters it rests.
+    names, beta, dfs : tuple of str and numpy.ndarray, shape (p,)
+        Names of the coefficients, the coefficients, and the degrees of freedom of their tests.
     covariance : numpy.ndarray, shape (p, p)
         Robust covariance of the coefficients.
+    parts : Parts
+        Sums over clusters from which degrees of freedom of joint tests follow.
     notes : tuple of str
         What a reader must know before quoting the numbers.
 
@@ -235,7 +239,7 @@ def _reach(level: float, df: float) -> float:
 
 
 def robust(fit: Any, *, cluster: Any = None, kind: str = "CR2") -> Robust:
-    """Test the coefficients of a fitted model so that effects of one cluster may be alike.
+    """Test the coefficients of a fitted model, allowing effects of one cluster to be alike.
 
     Parameters
     ----------
@@ -276,8 +280,7 @@ def robust(fit: Any, *, cluster: Any = None, kind: str = "CR2") -> Robust:
     >>> round(robust(fit, cluster=["a", "a", "b", "c", "d"], kind="CR1").se, 4)
     0.1615
     """
-    if kind not in KINDS:
-        raise unknown_name("kind of robust variance", kind, KINDS)
+    check_name("kind of robust variance", kind, KINDS)
     linear = LinearFit.of(fit)
     codes = _codes_of(linear, cluster)
     count = int(codes.max()) + 1

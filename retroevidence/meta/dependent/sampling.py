@@ -70,7 +70,18 @@ class SamplingCovariance(Carded):
         return [self.values[ends[i] : ends[i + 1]].reshape(m, m) for i, m in enumerate(self.sizes)]
 
     def among(self, rows: Ints) -> Floats:
-        """Return the covariance of each set of effects, (b, m) to (b, m, m)."""
+        """Return the covariance of each of several sets of effects.
+
+        Parameters
+        ----------
+        rows : numpy.ndarray of int, shape (b, m)
+            Positions of the effects, one set per row.
+
+        Returns
+        -------
+        numpy.ndarray, shape (b, m, m)
+            One matrix per set; effects of different clusters have covariance 0.
+        """
         block, place = self.block[rows], self.place[rows]
         start = self._offsets[block] + place * self.sizes[block]
         same = block[:, :, None] == block[:, None, :]
@@ -78,7 +89,18 @@ class SamplingCovariance(Carded):
         return np.where(same, self.values[at], 0.0)
 
     def take(self, rows: Ints) -> SamplingCovariance:
-        """Return the covariance of some effects, by position."""
+        """Return the covariance of some effects.
+
+        Parameters
+        ----------
+        rows : numpy.ndarray of int
+            Positions of the effects, in the order they shall have.
+
+        Returns
+        -------
+        SamplingCovariance
+            That of these effects.
+        """
         return replace(self, block=self.block[rows], place=self.place[rows])
 
     def matrix(self) -> Floats:
