@@ -27,7 +27,7 @@ from retroevidence.meta.interval import TESTS
 from retroevidence.meta.many import pool_many
 from retroevidence.meta.many_regressions import regress_groups
 from retroevidence.meta.pool import pool
-from retroevidence.meta.tau2 import METHODS, typical_variance
+from retroevidence.meta.tau2 import BY_Q, METHODS, target_of_q, typical_variance
 
 EPS = float(np.finfo(float).eps)
 ILL = {"twins 1e-6", "twins 1e-8", "twins 1e-6, every scale"}
@@ -233,10 +233,11 @@ def root(exact, method, found):
     with localcontext() as context:
         context.prec = 80
         df, least = exact.k - exact.p, min(exact.v)
-        if method in ("EB", "PM"):
+        if method in BY_Q:
+            target = Decimal(float(target_of_q(df, method)))
 
             def function(t):
-                return exact.q(t) - df
+                return exact.q(t) - target
 
         elif method in ("ML", "REML"):
 
@@ -263,7 +264,7 @@ def test_groups_beside_it_change_no_bit_of_a_group():
     v = np.repeat(10.0 ** rng.uniform(0, 10, len(sizes)), sizes) ** rng.uniform(0, 1, n)
     y = rng.normal(0, np.sqrt(v + 0.05))
     names = ("intercept", "a", "b")
-    for method in ("DL", "HE", "REML", "PM"):
+    for method in ("DL", "HE", "REML", "PM", "PMM"):
         whole, _ = regress_groups(y, v, x, names, offsets, method, "knha", 0.95)
         for i in range(len(sizes)):
             part = slice(offsets[i], offsets[i + 1])

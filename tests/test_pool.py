@@ -80,7 +80,7 @@ def test_two_studies_are_pooled_with_a_warning_in_words():
     assert any("barely estimable" in note for note in pooled.notes)
 
 
-@pytest.mark.parametrize("method", ["CE", "DL", "HE", "HS", "HSk", "SJ", "ML", "REML", "EB", "PM"])
+@pytest.mark.parametrize("method", METHODS)
 def test_studies_that_agree_exactly(method):
     pooled = pool(yi=[0.3] * 4, vi=[0.1, 0.2, 0.3, 0.4], method=method)
     assert pooled.estimate == pytest.approx(0.3, rel=1e-14)

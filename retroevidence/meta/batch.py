@@ -17,6 +17,7 @@ from retroevidence.meta.inputs import check_choices
 from retroevidence.meta.kernel_range import check_range
 from retroevidence.meta.projection import sum_of_others
 from retroevidence.meta.roots import find_roots
+from retroevidence.meta.tau2 import BY_Q, target_of_q
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -185,8 +186,8 @@ def _tau2(y: Floats, v: Floats, inside: Bools, method: str) -> Floats:
     ones = inside.astype(float)
     plain = _centred(y, ones)[1] ** 2 * ones
     square = plain.sum(axis=1)
-    if method in ("PM", "EB"):
-        return _paule_mandel(y, v, square, k - 1)
+    if method in BY_Q:
+        return _paule_mandel(y, v, square, target_of_q(k - 1, method))
     if method == "HE":
         own = np.where(inside, v, 0.0).sum(axis=1)
         return np.asarray(np.fmax(0.0, square / (k - 1) - own / k))
@@ -207,7 +208,7 @@ def _tau2(y: Floats, v: Floats, inside: Bools, method: str) -> Floats:
 
 
 def _paule_mandel(y: Floats, v: Floats, square: Floats, target: Floats) -> Floats:
-    """Return the tau² at which Q(tau²) equals its degrees of freedom, 0 where it never does."""
+    """Return the tau² at which Q(tau²) equals its target, 0 where it never does."""
 
     def excess(tau2: Floats, rows: NDArray[np.intp]) -> Floats:
         weights = 1 / (v[rows] + tau2[:, None])

@@ -11,13 +11,18 @@ from retroevidence.meta.kernel_compile import compiled
 from retroevidence.meta.kernel_peak import peak
 from retroevidence.meta.kernel_rows import all_in_range
 from retroevidence.meta.kernel_sums import mean_and_q, root_of_q, sums
-from retroevidence.meta.kernel_tails import two_sided_normal, two_sided_t, upper_chi_squared
+from retroevidence.meta.kernel_tails import (
+    median_of_chi_squared,
+    two_sided_normal,
+    two_sided_t,
+    upper_chi_squared,
+)
 
 Floats = NDArray[np.float64]
 Wholes = NDArray[np.int64]
 
 # Positions of the names in METHODS and TESTS.
-CE, DL, HE, HS, HSK, SJ, ML, REML, EB, PM = range(10)
+CE, DL, HE, HS, HSK, SJ, ML, REML, EB, PM, PMM = range(11)
 Z, T, KNHA, ADHOC = range(4)
 #: A weighted residual mean square below this means that the studies agree exactly.
 AGREE = 1e-12
@@ -241,6 +246,8 @@ def _tau2(
         return peak(y, v, False, sums(y, v, 0.0, False))[0]
     if method in (EB, PM):
         return root_of_q(y, v, float(k - 1))
+    if method == PMM:
+        return root_of_q(y, v, median_of_chi_squared(k - 1))
     q, trace = zero[2], zero[4]
     if method == DL:
         return max(0.0, (q - (k - 1)) / trace)

@@ -127,7 +127,7 @@ def root_of_q(y: Floats, v: Floats, target: float) -> float:
     y, v
         As in `mean_and_q`.
     target : float
-        Degrees of freedom.
+        What Q is to be, above 0.
 
     Returns
     -------

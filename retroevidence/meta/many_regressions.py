@@ -15,7 +15,7 @@ from retroevidence.meta.kernel import chosen_numbers
 from retroevidence.meta.projection import HIGH
 from retroevidence.meta.regression import INTERCEPT
 from retroevidence.meta.roots import find_roots
-from retroevidence.meta.tau2 import estimate_tau2
+from retroevidence.meta.tau2 import BY_Q, estimate_tau2, target_of_q
 from retroevidence.meta.weighted import weighted_fits
 
 Floats = NDArray[np.float64]
@@ -244,7 +244,7 @@ def _tau2(
     q, trace = (left**2).sum(axis=1), (common * stack.slack(common, turned)).sum(axis=1)
     if method == "CE":
         return np.zeros(len(y)), q, trace
-    if method not in ("ML", "REML", "EB", "PM"):
+    if method not in ("ML", "REML", *BY_Q):
         return _moment(stack, q, trace, method), q, trace
     tau2 = np.full(len(y), np.nan)
     if y.shape[1] <= MANY:
@@ -288,15 +288,16 @@ def _root(stack: _Stack, q: Floats, method: str) -> Floats:
     # Interlacing: no eigenvalue is below the least variance.
     values = np.maximum(values, v[:, :1])
     squares = ((np.swapaxes(vectors, 1, 2) @ (turned @ y[..., None]))[..., 0]) ** 2
-    if method in ("EB", "PM"):
-        tau2 = _balance(values, squares, q)
+    target = float(target_of_q(k - p, method))
+    if method in BY_Q:
+        tau2 = _balance(values, squares, q, target)
     else:
         tau2 = _peaks(values, squares, values if method == "REML" else v)
     # One step of Newton: the score of the effects, the slope of the eigenvalues.
     weights, inside = 1 / (v + tau2[:, None]), values + tau2[:, None]
     left, turned = stack.left(weights)
-    if method in ("EB", "PM"):
-        score = (left**2).sum(axis=1) - (k - p)
+    if method in BY_Q:
+        score = (left**2).sum(axis=1) - target
         slope = -(squares / inside**2).sum(axis=1)
     else:
         lost = weights * stack.slack(weights, turned) if method == "REML" else weights
@@ -309,16 +310,15 @@ def _root(stack: _Stack, q: Floats, method: str) -> Floats:
     return np.where(np.abs(step) <= 1e-5 * (tau2 + v[:, 0]), np.fmax(0.0, tau2 + step), np.nan)
 
 
-def _balance(values: Floats, squares: Floats, q: Floats) -> Floats:
-    """Return the tau² at which Q equals its degrees of freedom, 0 where it never does."""
-    df = values.shape[1]
+def _balance(values: Floats, squares: Floats, q: Floats, target: float) -> Floats:
+    """Return the tau² at which Q equals its target, 0 where it never does."""
 
     def excess(tau2: Floats, rows: Places) -> Floats:
-        return np.asarray((squares[rows] / (values[rows] + tau2[:, None])).sum(axis=1) - df)
+        return np.asarray((squares[rows] / (values[rows] + tau2[:, None])).sum(axis=1) - target)
 
     tau2 = np.zeros(len(values))
-    above = np.flatnonzero(q > df)
-    high = squares[above].sum(axis=1) / df
+    above = np.flatnonzero(q > target)
+    high = squares[above].sum(axis=1) / target
     tau2[above] = find_roots(excess, above, np.zeros(len(above)), high)
     return tau2
 

@@ -57,7 +57,7 @@ def pool(
     yi, vi : array_like, shape (k,), optional
         Effects (log scale for ratios; experimental minus comparator) and sampling variances.
     method : str
-        Estimator of tau²: CE DL HE HS HSk SJ ML REML EB PM. CE is the common-effect model.
+        Estimator of tau²: CE DL HE HS HSk SJ ML REML EB PM PMM. CE is the common-effect model.
     test : str
         "knha" (Knapp & Hartung 2003, doi 10.1002/sim.1482: residual mean square times the usual
         variance, t with k - p degrees of freedom), "adhoc" (the same, never below the usual

@@ -9,7 +9,8 @@ cannot change the answer.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import chdtri
 
 from retroevidence.errors import check_name
 from retroevidence.meta.likelihood import maximum_likelihood
@@ -29,7 +30,11 @@ METHODS: dict[str, str] = {
     "REML": "restricted maximum likelihood",
     "EB": "empirical Bayes",
     "PM": "Paule-Mandel",
+    "PMM": "Paule-Mandel, median-unbiased",
 }
+
+#: Estimators that look for the tau² at which Q(tau²) is what is expected of it.
+BY_Q = ("EB", "PM", "PMM")
 
 
 def estimate_tau2(yi: Floats, vi: Floats, x: Floats, method: str = "REML") -> float:
@@ -58,7 +63,9 @@ def estimate_tau2(yi: Floats, vi: Floats, x: Floats, method: str = "REML") -> fl
     -----
     DL: DerSimonian & Laird (1986). HE: Hedges (1983). HS: Hunter & Schmidt (1990); HSk: Brannick
     et al. (2019). SJ: Sidik & Jonkman (2005). ML, REML: Raudenbush (2009), with the global maximum
-    on tau² >= 0. EB: Morris (1983). PM: Paule & Mandel (1982), the same root as EB.
+    on tau² >= 0. EB: Morris (1983). PM: Paule & Mandel (1982), the same root as EB. PMM: the tau²
+    at which Q is the median of its distribution in place of its mean, the point that a Q-profile
+    interval (Viechtbauer 2007, doi 10.1002/sim.2514) of ever lower confidence shrinks to.
 
     Examples
     --------
@@ -72,8 +79,8 @@ def estimate_tau2(yi: Floats, vi: Floats, x: Floats, method: str = "REML") -> fl
     yi, vi, x = conditioned(yi, vi, x)
     if method in ("ML", "REML"):
         return maximum_likelihood(yi, vi, x, restricted=method == "REML")
-    if method in ("EB", "PM"):
-        return solve_q(yi, vi, x, len(yi) - x.shape[1])
+    if method in BY_Q:
+        return solve_q(yi, vi, x, float(target_of_q(len(yi) - x.shape[1], method)))
     # Asked of the effects themselves: the mean of equal numbers can be off by rounding.
     if method == "SJ" and np.ptp(yi) == 0:
         return 0.0
@@ -99,8 +106,8 @@ def tau2_standard_error(yi: Floats, vi: Floats, x: Floats, method: str, tau2: fl
     Notes
     -----
     DL, HE, HS, HSk and SJ: that of a quadratic form in normal variables. ML and REML: the expected
-    information (Viechtbauer 2005, doi 10.3102/10769986030003261). EB and PM: the delta method on
-    ``Q(tau²) = k - p``, with variance ``2 (k - p)`` of Q and slope ``-(k - p) mean(w)``.
+    information (Viechtbauer 2005, doi 10.3102/10769986030003261). EB, PM and PMM: the delta method
+    on ``Q(tau²) = k - p``, with variance ``2 (k - p)`` of Q and slope ``-(k - p) mean(w)``.
 
     Examples
     --------
@@ -119,7 +126,7 @@ def tau2_standard_error(yi: Floats, vi: Floats, x: Floats, method: str, tau2: fl
     if method == "REML":
         # The information of tau² is tr(PP)/2, and 2 tr(PP) is the variance for unit covariance.
         return 2 / float(np.sqrt(quadratic_variance(inverse, x, np.ones_like(vi))))
-    if method in ("EB", "PM"):
+    if method in BY_Q:
         return float(np.sqrt(2 * k**2 / (k - p))) / float(np.sum(inverse))
     if method == "SJ" and np.ptp(yi) == 0:
         return 0.0
@@ -149,6 +156,30 @@ def generalised_q(yi: Floats, vi: Floats, x: Floats, tau2: float) -> float:
     2.0
     """
     return weighted_q(yi, 1 / (vi + tau2), x)
+
+
+def target_of_q(df: ArrayLike, method: str) -> Floats:
+    """Return the value of Q that an estimator by Q looks for.
+
+    Parameters
+    ----------
+    df : int or array_like
+        Degrees of freedom, from 1.
+    method : str
+        EB, PM or PMM.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of the shape of `df`: the mean of chi-squared for EB and PM, its median for PMM.
+
+    Examples
+    --------
+    >>> float(target_of_q(2, "PM")), round(float(target_of_q(2, "PMM")), 6)
+    (2.0, 1.386294)
+    """
+    df = np.asarray(df, dtype=float)
+    return np.asarray(chdtri(df, 0.5)) if method == "PMM" else df
 
 
 def weighted_q(yi: Floats, weights: Floats, x: Floats) -> float:

@@ -10,7 +10,7 @@ doubles <- function(name) {
 k <- doubles("k.bin"); p <- doubles("p.bin")
 yi <- doubles("yi.bin"); vi <- doubles("vi.bin"); x1 <- doubles("x1.bin"); x2 <- doubles("x2.bin")
 end <- cumsum(k); start <- end - k + 1
-methods <- c("EE", "DL", "HE", "HS", "HSk", "SJ", "ML", "REML", "EB", "PM")
+methods <- c("EE", "DL", "HE", "HS", "HSk", "SJ", "ML", "REML", "EB", "PM", "PMM")
 tests <- c("z", "t", "knha", "adhoc")
 messages <- character(0)
 code <- function(text) {

@@ -10,9 +10,11 @@ from decimal import Decimal, localcontext
 from typing import Any
 
 from generate import Set
-from scipy.special import chdtrc, fdtrc, ndtr, ndtri, stdtr, stdtrit
+from scipy.special import chdtrc, chdtri, fdtrc, ndtr, ndtri, stdtr, stdtrit
 
 DIGITS = 80
+#: Estimators that are a root of Q(tau²) minus its mean or its median.
+BY_Q = ("EB", "PM", "PMM")
 Numbers = list[Decimal]
 
 
@@ -115,7 +117,7 @@ class Exact:
         s = [v + tau2 for v in self.v]
         if method == "ML":
             return (2 / sum(1 / a**2 for a in s)).sqrt()
-        if method in ("PM", "EB"):
+        if method in BY_Q:
             df = Decimal(self.k - self.p)
             return (2 * self.k**2 / df).sqrt() / sum(1 / a for a in s)
         if method == "REML":
@@ -185,8 +187,9 @@ def verdict(data: Set, method: str, ours: float, theirs: float) -> str:
 
 def _verdict(exact: Exact, method: str, ours: Decimal, theirs: Decimal) -> str:
     df = exact.k - exact.p
-    if method in ("PM", "EB"):
-        off_ours, off_theirs = exact.q(ours) - df, exact.q(theirs) - df
+    if method in BY_Q:
+        target = Decimal(float(chdtri(df, 0.5))) if method == "PMM" else df
+        off_ours, off_theirs = exact.q(ours) - target, exact.q(theirs) - target
         if ours == 0:
             return "above the boundary" if off_ours <= 0 else ""
         return "root not reached" if abs(off_ours) < abs(off_theirs) else ""

@@ -29,7 +29,7 @@ from retroevidence.meta.pool import pool
 
 HERE = Path(__file__).resolve().parent
 FULL = 10_000
-METHODS = ("CE", "DL", "HE", "HS", "HSk", "SJ", "ML", "REML", "EB", "PM")
+METHODS = ("CE", "DL", "HE", "HS", "HSk", "SJ", "ML", "REML", "EB", "PM", "PMM")
 TESTS = ("z", "t", "knha", "adhoc")
 COLUMNS = ["set", "method", "failed", "tau2", "tau2_se", "i2", "h2", "q", "q_p"]
 COLUMNS += [f"{name}{j}" for name in ("b", "se", "p", "lb", "ub") for j in range(3)]

@@ -27,7 +27,7 @@ zero <- list(a = c(0, 5, 20, 3), n1 = 20, c = c(3, 0, 19, 7), n2 = 20)
 alike <- list(yi = c(0.10, 0.12, 0.08, 0.15, 0.05, 0.11), vi = c(0.04, 0.05, 0.03, 0.06, 0.04, 0.05))
 pairs <- list(yi = c(0.1, 0.9), vi = c(0.05, 0.08))
 three <- list(yi = c(-0.3, 0.4, 1.2), vi = c(0.02, 0.30, 0.10))
-methods <- c("DL", "HE", "HS", "HSk", "SJ", "ML", "REML", "EB", "PM")
+methods <- c("DL", "HE", "HS", "HSk", "SJ", "ML", "REML", "EB", "PM", "PMM")
 fits <- function(d) sapply(methods, function(m) fit(d$yi, d$vi, m, "knha"), simplify = FALSE)
 out <- list(
   versions = list(metafor = as.character(packageVersion("metafor")), R = R.version.string),

@@ -177,7 +177,7 @@ lacking <- c("CLES", "SMCRP", "SMCRPH")
 
 # Models -----------------------------------------------------------------------------------------
 methods <- c(CE = "EE", DL = "DL", HE = "HE", HS = "HS", HSk = "HSk", SJ = "SJ", ML = "ML",
-             REML = "REML", EB = "EB", PM = "PM")
+             REML = "REML", EB = "EB", PM = "PM", PMM = "PMM")
 tests <- c("z", "t", "knha", "adhoc")
 out <- list(effects = list(), formulas = list(), tau2 = list(), means = list(), lines = list(),
             intervals = list(), predictions = list())
