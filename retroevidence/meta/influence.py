@@ -95,27 +95,29 @@ def influence(pooled: Pooled, *, by: str | None = None) -> pd.DataFrame:
     """
     names, index, members = deletions(pooled, by)
     fit = pooled.fit
-    y, v, x, tau2 = fit.yi, fit.vi, fit.x, fit.tau2
+    y, v, tau2 = fit.yi, fit.vi, fit.tau2
+    # In an orthonormal basis of the columns, moderators such as a calendar year lose no digits.
+    x, back = _basis(fit.x)
     k, p = x.shape
     _check_left(k, p, members, names)
     tau2_left, q_left = _refits(pooled, names, members)
     weights = 1 / (v + tau2)
     precision = x.T @ (weights[:, None] * x)
-    covariance = np.linalg.inv(precision)
+    beta, covariance = _solved(y, x, weights)
     hat = weights * ((x @ covariance) * x).sum(axis=1)
-    without, moved, covariance_left = _left(pooled, members, tau2_left)
+    without, moved, covariance_left = _left(y, v, x, beta, members, tau2_left)
     found: dict[str, Any] = {"study": names}
     if by is not None:
         found["effects"] = members.sum(axis=1)
     found["weight"] = members @ fit.weights
     if by is None:
         around = np.einsum("dp,dpq,dq->d", x, covariance_left, x)
-        distance = y - (x * (fit.beta - moved)).sum(axis=1)
+        distance = y - (x * (beta - moved)).sum(axis=1)
         found["rstudent"] = distance / np.sqrt(v + tau2_left + around)
         found["dffits"] = (x * moved).sum(axis=1) / np.sqrt(hat * (v + tau2_left))
     else:
         found["x2"] = [
-            _joint_distance(y[out] - x[out] @ (fit.beta - moved[i]), v[out] + tau2_left[i],
+            _joint_distance(y[out] - x[out] @ (beta - moved[i]), v[out] + tau2_left[i],
                             x[out], covariance_left[i])
             for i, out in enumerate(members)
         ]  # fmt: skip
@@ -125,7 +127,8 @@ def influence(pooled: Pooled, *, by: str | None = None) -> pd.DataFrame:
     found["tau2_deleted"] = tau2_left
     found["q_deleted"] = q_left
     found["hat"] = members @ hat
-    shifts = moved / np.sqrt(np.diagonal(without, axis1=1, axis2=2))
+    spread = np.diagonal(back @ without @ back.T, axis1=1, axis2=2)
+    shifts = (moved @ back.T) / np.sqrt(spread)
     for name, shift in zip(_terms(fit.design.names), shifts.T, strict=True):
         found[name] = shift
     shown = pd.DataFrame(found, index=index)
@@ -150,26 +153,47 @@ def _refits(pooled: Pooled, names: list[str], members: Bools) -> tuple[Floats, F
     return refits[0], refits[1]
 
 
-def _left(pooled: Pooled, members: Bools, tau2_left: Floats) -> tuple[Floats, Floats, Floats]:
+def _basis(x: Floats) -> tuple[Floats, Floats]:
+    """Return an orthonormal basis of a design, and what turns its coefficients into those of x."""
+    if x.shape[1] == 1:
+        return x, np.eye(1)
+    q, r = np.linalg.qr(x)
+    return q, np.linalg.inv(r)
+
+
+def _solved(y: Floats, x: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Return coefficients (..., p) and covariance (..., p, p) of one fit per row of weights.
+
+    By an orthonormal basis of the weighted columns: their products would square what their
+    weights differ by.
+    """
+    root = np.sqrt(weights)
+    q, r = np.linalg.qr(root[..., None] * x)
+    back = np.linalg.inv(r)
+    beta = back @ (np.swapaxes(q, -1, -2) @ (root * y)[..., None])
+    return beta[..., 0], back @ np.swapaxes(back, -1, -2)
+
+
+def _left(
+    y: Floats, v: Floats, x: Floats, beta: Floats, members: Bools, tau2_left: Floats
+) -> tuple[Floats, Floats, Floats]:
     """Return what changes with each deletion, at the tau² of the fit without it.
 
     The covariance of all studies, shape (deletions, p, p); how far the coefficients move, shape
     (deletions, p); and the covariance without the deleted.
     """
-    fit = pooled.fit
-    p = len(fit.beta)
+    p = len(beta)
     all_of_them, left = np.empty((2, len(members), p, p))
     moved = np.empty((len(members), p))
     # Some deletions at a time, so that thousands of studies fit in memory.
-    step = max(1, BLOCK // len(fit.yi))
+    step = max(1, BLOCK // len(y))
     for first in range(0, len(members), step):
         part = slice(first, first + step)
-        weights = 1 / (fit.vi + tau2_left[part, None])
+        weights = 1 / (v + tau2_left[part, None])
         kept = np.where(members[part], 0.0, weights)
-        all_of_them[part] = np.linalg.inv(np.einsum("dk,kp,kq->dpq", weights, fit.x, fit.x))
-        left[part] = np.linalg.inv(np.einsum("dk,kp,kq->dpq", kept, fit.x, fit.x))
-        moment = np.einsum("dk,kp->dp", kept * fit.yi, fit.x)
-        moved[part] = fit.beta - np.einsum("dpq,dq->dp", left[part], moment)
+        all_of_them[part] = _solved(y, x, weights)[1]
+        found, left[part] = _solved(y, x, kept)
+        moved[part] = beta - found
     return all_of_them, moved, left
 
 
